@@ -1,0 +1,50 @@
+"""What all commands share: one-line errors on stderr and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from gzsl_dist.distributed.launch_environment import is_reporting_process
+from gzsl_dist.errors import GzslError, InputError
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser that tells an error in one line, with exit code 2, and guesses no abbreviations."""
+
+    def __init__(self, *, prog: str, description: str | None) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `InputError` instead of printing the usage."""
+        raise InputError(f"{message}; {self.prog} --help lists the options")
+
+
+def positive_integer(text: str) -> int:
+    """An option's value of 1 or more."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not 1 or more")
+    return value
+
+
+def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> NoReturn:
+    """Run a command and exit with its code; failures are told once for the whole job."""
+    try:
+        sys.exit(main(arguments))
+    except GzslError as error:
+        if is_reporting_process():
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""Processes, collectives, strategies and checkpoints: the only place that knows of ranks."""

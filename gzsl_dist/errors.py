@@ -1,0 +1,27 @@
+"""The ways a command can fail, and the exit code of each."""
+
+from __future__ import annotations
+
+
+class GzslError(Exception):
+    """A failure that is told to the user in one line; `exit_code` is what the command returns."""
+
+    exit_code = 1
+
+
+class InputError(GzslError):
+    """Bad configuration, data or checkpoint. The message says what, where and what to do."""
+
+    exit_code = 2
+
+
+class DivergedError(GzslError):
+    """A loss became NaN or infinite. The message names the loss and the step."""
+
+    exit_code = 3
+
+
+class PreemptedError(GzslError):
+    """A signal asked to stop and a checkpoint was saved; the same command resumes."""
+
+    exit_code = 75
