@@ -1,0 +1,121 @@
+"""From defaults, a YAML file and ``--section.key value`` to a checked configuration."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import types
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from gzsl_dist.config import Config, merge
+from gzsl_dist.config_file import read_yaml
+from gzsl_dist.errors import InputError
+
+
+def setting_fields(
+    section: type[BaseModel] = Config, prefix: str = ""
+) -> Iterator[tuple[str, FieldInfo]]:
+    """All settings of the tree: dotted name and field."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from setting_fields(field.annotation, f"{prefix}{name}.")
+        else:
+            yield prefix + name, field
+
+
+def add_setting_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give a parser ``--config``, ``--print-config`` and one option for each setting."""
+    parser.add_argument("--config", metavar="FILE", help="YAML file of settings")
+    parser.add_argument(
+        "--print-config", action="store_true", help="print the complete settings and stop"
+    )
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for name, field in setting_fields():
+        section = name.split(".")[0] if "." in name else "method"
+        if section not in groups:
+            groups[section] = parser.add_argument_group(section)
+        default = field.get_default(call_default_factory=False)
+        shown = "null" if default is None else default
+        groups[section].add_argument(
+            f"--{name}",
+            metavar=_value_hint(field.annotation),
+            help=f"{field.description} [{shown}]".replace("%", "%%"),
+            default=argparse.SUPPRESS,
+            dest=name,
+        )
+
+
+def config_from_arguments(arguments: argparse.Namespace, unknown: Sequence[str]) -> Config:
+    """The checked configuration of a parsed command line.
+
+    Args:
+        arguments: parsed by a parser with `add_setting_arguments`.
+        unknown: what the parser did not know.
+
+    Raises:
+        InputError: one line that names the first wrong setting, where it stands and what to do.
+    """
+    if unknown:
+        raise InputError(f"command line: unknown option {unknown[0]}{_nearest(unknown[0])}")
+    known = {name for name, _ in setting_fields()}
+    given = {name: value for name, value in vars(arguments).items() if name in known}
+    overrides: dict[str, Any] = {}
+    for name, value in given.items():
+        _put(overrides, name.split("."), None if value == "null" else value)
+    from_file = read_yaml(Path(arguments.config)) if arguments.config else {}
+    config = _validated(merge(from_file, overrides), given, arguments.config)
+    if config.run.dir is None:
+        stem = Path(arguments.config).stem if arguments.config else "digits"
+        config = config.model_copy(
+            update={"run": config.run.model_copy(update={"dir": f"runs/{stem}"})}
+        )
+    return config
+
+
+def _validated(values: dict[str, Any], given: dict[str, Any], file: str | None) -> Config:
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        where = "command line" if name in given or file is None else f"configuration file {file}"
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"{where}: unknown setting {name}{_nearest(name)}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        if not name:
+            raise InputError(f"{where}: {message}") from None
+        message = message[0].lower() + message[1:]
+        raise InputError(f"{where}: {name} = {first['input']!r}: {message}") from None
+
+
+def _nearest(name: str) -> str:
+    known = [known for known, _ in setting_fields()]
+    wanted = name.lstrip("-").split("=")[0]
+    close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
+    if not close:
+        last = wanted.split(".")[-1]
+        close = [name for name in known if name.split(".")[-1] == last][:1]
+    prefix = "--" if name.startswith("-") else ""
+    return f"; did you mean {prefix}{close[0]}?" if close else "; --help lists all"
+
+
+def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
+    for key in path[:-1]:
+        tree = tree.setdefault(key, {})
+    tree[path[-1]] = value
+
+
+def _value_hint(annotation: Any) -> str:
+    """A short name of a setting's type, for the help text."""
+    if get_origin(annotation) is Literal:
+        return "|".join(str(value) for value in get_args(annotation))
+    if get_origin(annotation) in (Union, types.UnionType):
+        return _value_hint(get_args(annotation)[0])
+    if get_origin(annotation) is not None:  # Annotated
+        return _value_hint(get_args(annotation)[0])
+    return {int: "N", float: "X", str: "TEXT", bool: "true|false"}.get(annotation, "VALUE")

@@ -1,0 +1,275 @@
+"""The one tree of settings: names, types, ranges, defaults and what each is for.
+
+Values come from here, then from a YAML file, then from ``--section.key value``
+(`gzsl_dist.command_line`). A loss setting that nobody gave is filled in from the method's preset.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PositiveInt = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A part of the tree; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunSettings(Section):
+    """Where the run lives."""
+
+    dir: str | None = Field(
+        None, description="Run directory; default runs/<name of the configuration file>."
+    )
+
+
+class DataSettings(Section):
+    """Which data, and how they enter the networks."""
+
+    path: str = Field(
+        "digits", description="A file made by `gzsl_dist.prepare`, or `digits`, the embedded set."
+    )
+    semantics_norm: PositiveFloat | None = Field(
+        8.0,
+        description="Length that every class's semantic vector is scaled to; null keeps it as "
+        "published. About sqrt(model.noise_dim) makes semantics as loud as the noise.",
+    )
+    feature_transform: Literal["none", "sqrt", "log1p"] = Field(
+        "none", description="Applied to features >= 0 before min-max scaling."
+    )
+
+
+class ModelSettings(Section):
+    """Sizes of the networks."""
+
+    noise_dim: PositiveInt = Field(64, description="d_z, size of the generator's noise.")
+    generator_hidden: PositiveInt = Field(4096, description="Hidden width of the generator.")
+    critic_hidden: PositiveInt = Field(4096, description="Hidden width of the critic.")
+    embedding_dim: PositiveInt = Field(2048, description="Size of h, the classifier's space.")
+    projection_dim: PositiveInt = Field(512, description="Size of u, the contrastive space.")
+    comparator_hidden: PositiveInt = Field(2048, description="Hidden width of the comparator.")
+    prototype_hidden: PositiveInt = Field(
+        1024, description="Hidden width of the network that makes semantic prototypes."
+    )
+
+
+class SideWeights(Section):
+    """Weights of the embedding losses in one side's objective; null is the method's preset."""
+
+    prototype: Weight | None = Field(None, description="Prototypical contrastive loss.")
+    instance: Weight | None = Field(None, description="Instance contrastive loss.")
+    comparator: Weight | None = Field(None, description="Class-level comparator loss of CE-GZSL.")
+
+    @property
+    def any(self) -> bool:
+        """Whether this side has an embedding loss at all."""
+        return bool(self.prototype or self.instance or self.comparator)
+
+
+class PrototypeSettings(Section):
+    """Prototypes and their loss."""
+
+    source: Literal["learned", "semantic", "ema"] = Field(
+        "semantic",
+        description="Prototypes as parameters, as a network of the semantics, or as moving means.",
+    )
+    momentum: Fraction = Field(0.9, description="Share of the old mean that stays (source ema).")
+    adaptive: bool | None = Field(
+        None, description="Adaptive weights (the method) or fixed ones (Proxy-Anchor)."
+    )
+    margin: Annotated[float, Field(ge=0, le=1)] = Field(0.1, description="Margin m, in [0, 1].")
+    scale: PositiveFloat = Field(10.0, description="Scale g of the similarities.")
+
+
+class InstanceSettings(Section):
+    """The instance-level contrastive loss."""
+
+    form: Literal["adaptive", "fixed", "supcon"] | None = Field(
+        None, description="Adaptive weights (the method), fixed ones, or SupCon (CE-GZSL)."
+    )
+    margin: Annotated[float, Field(ge=0, le=1)] = Field(0.1, description="Margin m, in [0, 1].")
+    scale: PositiveFloat = Field(10.0, description="Scale g of the similarities.")
+    temperature: PositiveFloat = Field(0.1, description="Temperature of SupCon.")
+
+
+class LossSettings(Section):
+    """Weights and shapes of all losses."""
+
+    gradient_penalty: Weight = Field(10.0, description="Weight of the gradient penalty.")
+    critic: SideWeights = Field(
+        default_factory=SideWeights, description="Weights beside the critic's loss (real rows)."
+    )
+    generator: SideWeights = Field(
+        default_factory=SideWeights, description="Weights in the generator's loss (synthetic rows)."
+    )
+    prototype: PrototypeSettings = Field(default_factory=PrototypeSettings)
+    instance: InstanceSettings = Field(default_factory=InstanceSettings)
+    comparator_temperature: PositiveFloat = Field(0.1, description="Temperature of the comparator.")
+
+
+class TrainSettings(Section):
+    """The optimization."""
+
+    steps: PositiveInt = Field(400, description="Generator steps.")
+    batch_size: Annotated[int, Field(ge=2)] = Field(
+        256, description="Rows of the global batch, shared by all processes."
+    )
+    critic_steps: PositiveInt = Field(5, description="Critic steps before each generator step.")
+    learning_rate: PositiveFloat = Field(1e-4, description="Adam's learning rate, both sides.")
+    beta1: Fraction = Field(0.5, description="Adam's first beta.")
+    beta2: Fraction = Field(0.999, description="Adam's second beta.")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Decides every draw.")
+    strategy: Literal["auto", "single", "ddp"] = Field(
+        "auto", description="How processes work together; auto: single at one, ddp above."
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Precision of the networks; losses are always float32."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto takes a GPU for each process if there is one."
+    )
+
+
+class LogSettings(Section):
+    """What is written while training."""
+
+    every: PositiveInt = Field(10, description="Steps between lines in metrics.jsonl.")
+
+
+class CheckpointSettings(Section):
+    """Saving."""
+
+    every: PositiveInt = Field(100, description="Steps between checkpoints.")
+    keep: PositiveInt = Field(2, description="Newest checkpoints kept.")
+
+
+class EvaluationSettings(Section):
+    """Model selection, the classifier and the final figures."""
+
+    selection: Literal["validation", "fixed"] = Field(
+        "fixed",
+        description="Training length: the step that validation classes like best (up to "
+        "train.steps), or train.steps.",
+    )
+    calibration: Literal["validation", "none"] = Field(
+        "validation", description="Calibrated stacking with the factor validation classes choose."
+    )
+    every: PositiveInt = Field(100, description="Steps between validations (selection).")
+    rows_per_class: PositiveInt = Field(100, description="Synthetic rows of each unseen class.")
+    space: Literal["h", "u", "x"] | None = Field(
+        None, description="Classifier's input: embedding h, projection u or features x."
+    )
+    weight_decay: Weight = Field(1e-4, description="L2 penalty of the softmax classifier.")
+    iterations: PositiveInt = Field(100, description="L-BFGS iterations of the classifier.")
+    held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="Share of a class's training rows held out as seen rows in selection."
+    )
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "iapc": {
+        "loss": {
+            "critic": {"prototype": 1.0, "instance": 1.0, "comparator": 1.0},
+            "generator": {"prototype": 1.0, "instance": 1.0, "comparator": 1.0},
+            "prototype": {"adaptive": True},
+            "instance": {"form": "adaptive"},
+        },
+        "evaluation": {"space": "h"},
+    },
+    "proxy_anchor": {
+        "loss": {
+            "critic": {"prototype": 1.0, "instance": 0.0, "comparator": 0.0},
+            "generator": {"prototype": 1.0, "instance": 0.0, "comparator": 0.0},
+            "prototype": {"adaptive": False},
+            "instance": {"form": "fixed"},
+        },
+        "evaluation": {"space": "h"},
+    },
+    "ce_gzsl": {
+        "loss": {
+            "critic": {"prototype": 0.0, "instance": 1.0, "comparator": 1.0},
+            "generator": {"prototype": 0.0, "instance": 0.001, "comparator": 0.001},
+            "prototype": {"adaptive": False},
+            "instance": {"form": "supcon"},
+        },
+        "evaluation": {"space": "h"},
+    },
+    "wgan": {
+        "loss": {
+            "critic": {"prototype": 0.0, "instance": 0.0, "comparator": 0.0},
+            "generator": {"prototype": 0.0, "instance": 0.0, "comparator": 0.0},
+            "prototype": {"adaptive": False},
+            "instance": {"form": "fixed"},
+        },
+        "evaluation": {"space": "x"},
+    },
+}
+"""What `method` fills in where nothing else is given. All methods share one harness."""
+
+
+class Config(Section):
+    """All settings of a run."""
+
+    method: Literal["iapc", "ce_gzsl", "wgan", "proxy_anchor"] = Field(
+        "iapc", description="Preset of loss weights; see docs/method.md."
+    )
+    run: RunSettings = Field(default_factory=RunSettings)
+    data: DataSettings = Field(default_factory=DataSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    loss: LossSettings = Field(default_factory=LossSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        if isinstance(values, dict):
+            preset = PRESETS.get(values.get("method", cls.model_fields["method"].default))
+            if preset is not None:
+                return merge(preset, values)
+        return values
+
+    @model_validator(mode="after")
+    def _check_losses(self) -> Config:
+        for name in SideWeights.model_fields:
+            if getattr(self.loss.generator, name) and not getattr(self.loss.critic, name):
+                raise ValueError(
+                    f"loss.generator.{name} is {getattr(self.loss.generator, name)} but "
+                    f"loss.critic.{name} is 0: what supervises the generator must be trained "
+                    "itself; set both"
+                )
+        weights = self.loss.critic
+        if self.evaluation.space != "x" and not weights.any:
+            raise ValueError(
+                f"evaluation.space is {self.evaluation.space} but no embedding loss has a weight; "
+                "use x"
+            )
+        if self.evaluation.space == "u" and not (weights.prototype or weights.instance):
+            raise ValueError("evaluation.space u needs loss.critic.prototype or .instance; use h")
+        return self
+
+    @property
+    def run_dir(self) -> Path:
+        """The run directory (`gzsl_dist.command_line` fills in the default)."""
+        return Path(self.run.dir or "runs/digits")
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Values of `over`, and those of `base` that `over` lacks or gives as null, level by level."""
+    result = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            result[key] = merge(base[key], value)
+        elif value is not None or base.get(key) is None:
+            result[key] = value
+    return result

@@ -1,0 +1,110 @@
+"""Settings: presets, overrides, and one-line errors that name the nearest setting."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gzsl_dist.command_line import add_setting_arguments, config_from_arguments, setting_fields
+from gzsl_dist.config import PRESETS, Config
+from gzsl_dist.config_file import to_yaml
+from gzsl_dist.errors import InputError
+
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
+
+
+def parse(*arguments: str) -> Config:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    add_setting_arguments(parser)
+    return config_from_arguments(*parser.parse_known_args(arguments))
+
+
+@pytest.mark.parametrize("method", PRESETS)
+def test_a_resolved_configuration_is_complete_and_repeats_itself(method: str) -> None:
+    config = parse("--method", method)
+    resolved = yaml.safe_load(to_yaml(config))
+    assert None not in resolved["loss"]["critic"].values()
+    assert None not in resolved["loss"]["generator"].values()
+    assert Config.model_validate(resolved) == config
+
+
+def test_methods_differ_as_their_names_say() -> None:
+    assert not parse("--method", "wgan").loss.critic.any
+    assert parse("--method", "wgan").evaluation.space == "x"
+    assert parse("--method", "ce_gzsl").loss.instance.form == "supcon"
+    assert parse("--method", "ce_gzsl").loss.critic.prototype == 0
+    assert parse("--method", "proxy_anchor").loss.prototype.adaptive is False
+    assert parse().loss.prototype.adaptive is True
+    assert parse().loss.instance.form == "adaptive"
+
+
+def test_command_line_wins_over_file_wins_over_preset(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("train: {steps: 7, batch_size: 9}\nloss: {generator: {instance: 0.25}}\n")
+    config = parse("--config", str(file), "--train.steps", "8")
+    assert (config.train.steps, config.train.batch_size) == (8, 9)
+    assert config.loss.generator.instance == 0.25
+    assert config.loss.generator.prototype == PRESETS["iapc"]["loss"]["generator"]["prototype"]
+    assert str(config.run_dir) == "runs/mine"
+
+
+def test_values_are_typed() -> None:
+    config = parse("--train.learning_rate", "1e-3", "--data.semantics_norm=null")
+    assert config.train.learning_rate == 1e-3
+    assert config.data.semantics_norm is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--train.stepz", "3"], r"unknown option --train.stepz; did you mean --train.steps\?"),
+        (["--steps", "3"], r"did you mean --train.steps\?"),
+        (["--train.steps", "-3"], "train.steps = '-3': .*greater than or equal to 1"),
+        (["--train.steps", "0"], "train.steps"),
+        (["--train.learning_rate", "0"], "train.learning_rate"),
+        (["--train.learning_rate", "nan"], "train.learning_rate"),
+        (["--train.steps", "many"], "train.steps = 'many'"),
+        (["--method", "magic"], "method = 'magic': .*'iapc', 'ce_gzsl', 'wgan'"),
+        (["--loss.prototype.margin", "2"], "loss.prototype.margin"),
+        (["--method", "wgan", "--evaluation.space", "h"], "evaluation.space is h .*use x"),
+        (["--method", "wgan", "--loss.generator.instance", "1"], "loss.critic.instance is 0"),
+        (["--config", "missing.yaml"], "missing.yaml: cannot be read"),
+    ],
+)
+def test_wrong_settings_are_named(arguments: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        parse(*arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: {stps: 3}", r"unknown setting train.stps; did you mean train.steps\?"),
+        ("trian: {steps: 3}", "unknown setting trian"),
+        ("train: 3", "train = 3"),
+        ("- a", "must hold lines"),
+        ("a: [", "not YAML"),
+        ("!!python/object/apply:os.system ['touch pwned']", "not YAML"),
+    ],
+)
+def test_wrong_files_are_named(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        parse("--config", str(file))
+    assert "\n" not in str(caught.value)
+    assert "wrong.yaml" in str(caught.value)
+    assert not Path("pwned").exists()
+
+
+def test_every_setting_has_a_help_text() -> None:
+    assert [name for name, field in setting_fields() if not field.description] == []
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_configurations_are_valid(path: Path) -> None:
+    assert parse("--config", str(path)).train.steps >= 1
