@@ -1,0 +1,69 @@
+"""Margin-based prototypical contrastive loss (arXiv 2309.06987; form reconstructed).
+
+The abstract names a margin-based prototypical contrastive loss with prototype-data and implicit
+data-data interaction. The form here is our reconstruction: Proxy-Anchor (Kim et al., CVPR 2020)
+with prototypes as anchors, and the adaptive weights of Circle loss (Sun et al., CVPR 2020).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gzsl_dist.losses.weights import pair_logits
+
+
+def prototype_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    prototypes: Tensor,
+    *,
+    margin: float,
+    scale: float,
+    adaptive: bool = True,
+    classes: slice | None = None,
+    class_count: int | None = None,
+) -> Tensor:
+    """Pull rows to the prototype of their class and push them from all others.
+
+    With similarities ``s_ic = <u_i, p_c>``::
+
+        1/|C+| sum_{c in C+} log(1 + sum_{i: y_i = c}  exp(-g w+_ic (s_ic - D+)))
+      + 1/|C|  sum_{c}       log(1 + sum_{i: y_i != c} exp( g w-_ic (s_ic - D-)))
+
+    Adaptive: ``w+ = [1 + m - s]_+``, ``w- = [s + m]_+`` (no gradient), ``D+ = 1 - m``, ``D- = m``.
+    Fixed: ``w = 1``, ``D+ = m``, ``D- = -m``, which is Proxy-Anchor exactly.
+
+    Args:
+        embeddings: ``(batch, d_u)`` unit vectors of the *global* batch.
+        labels: ``(batch,)`` class of each row, in ``[0, class_count)``.
+        prototypes: ``(classes, d_u)`` unit vectors of the classes in `classes`.
+        margin: m, in [0, 1].
+        scale: g, above 0.
+        adaptive: weights for every single similarity (the method), or fixed ones (the ablation).
+        classes: the share of classes that `prototypes` holds, default all. The losses of shares
+            that partition the classes add up to the loss, so each process computes a block of
+            ``batch x classes / processes`` similarities.
+        class_count: |C|, needed with `classes`; default the number of prototypes.
+
+    Returns:
+        Scalar >= 0 in float32 or better; 0 for an empty share.
+    """
+    count = len(prototypes) if class_count is None else class_count
+    first = 0 if classes is None else classes.start
+    similarity = prototypes @ embeddings.T  # (classes, batch)
+    own = torch.arange(first, first + len(prototypes), device=labels.device)
+    positive = own[:, None] == labels[None, :]
+    attract, repel = pair_logits(similarity, margin=margin, scale=scale, adaptive=adaptive)
+    attract = attract.masked_fill(~positive, -torch.inf)
+    repel = repel.masked_fill(positive, -torch.inf)
+    present = torch.unique(labels).numel()
+    loss: Tensor = log1p_sum_exp(attract).sum() / present + log1p_sum_exp(repel).sum() / count
+    return loss
+
+
+def log1p_sum_exp(logits: Tensor) -> Tensor:
+    """``log(1 + sum_j exp(logits_ij))`` for each row, stable; an all ``-inf`` row gives 0."""
+    zero = logits.new_zeros(len(logits), 1)
+    result: Tensor = torch.logsumexp(torch.cat([zero, logits], dim=1), dim=1)
+    return result
