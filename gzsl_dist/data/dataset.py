@@ -1,0 +1,63 @@
+"""The one in-memory form of a GZSL data set, whatever file it came from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+REQUIRED_SPLITS = ("trainval", "test_seen", "test_unseen")
+OPTIONAL_SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Features, labels, class semantics and splits, in the xlsa17 sense (Xian et al., 2017).
+
+    Attributes:
+        name: what results are reported under, for example ``CUB``.
+        features: ``(rows, d_x)`` float32, not scaled.
+        labels: ``(rows,)`` int64, 0-based index into `classes`.
+        semantics: ``(classes, d_a)`` float32, as published (not scaled).
+        classes: the name of every class, in the order of `semantics`.
+        splits: 0-based row numbers by name: ``trainval``, ``test_seen``, ``test_unseen`` always;
+            ``train`` and ``val`` (disjoint classes, for model selection) where they exist.
+        missing: one sentence for each optional thing that the source lacked.
+    """
+
+    name: str
+    features: FloatArray
+    labels: IntArray
+    semantics: FloatArray
+    classes: tuple[str, ...]
+    splits: dict[str, IntArray]
+    missing: tuple[str, ...] = field(default=())
+
+    @property
+    def seen_classes(self) -> IntArray:
+        """Classes that have training rows, ascending."""
+        return np.unique(self.labels[self.splits["trainval"]])
+
+    @property
+    def unseen_classes(self) -> IntArray:
+        """Classes of the unseen test rows, ascending."""
+        return np.unique(self.labels[self.splits["test_unseen"]])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all contents but the name; equal for equal data in any file."""
+        digest = hashlib.sha256()
+        for array in (self.features, self.labels, self.semantics):
+            digest.update(str((array.dtype.str, array.shape)).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        digest.update("\0".join(self.classes).encode())
+        for key in sorted(self.splits):
+            digest.update(key.encode())
+            digest.update(np.ascontiguousarray(self.splits[key]).data)
+        return digest.hexdigest()

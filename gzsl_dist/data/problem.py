@@ -1,0 +1,167 @@
+"""What is trained on and what is measured: the final problem, or one made for model selection.
+
+Both have the same form, so the same code trains and measures both. The selection problem is cut
+out of the training rows alone: it cannot see a test row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gzsl_dist.config import Config
+from gzsl_dist.data.dataset import Dataset, IntArray
+from gzsl_dist.data.draws import Stream, permutation
+from gzsl_dist.data.scaling import Scaling, scale_semantics
+from gzsl_dist.errors import InputError
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Scaled features ``(rows, d_x)`` and labels ``(rows,)`` in the problem's own numbering."""
+
+    features: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One GZSL problem, scaled and renumbered: seen classes first, then unseen ones.
+
+    Attributes:
+        train: rows of seen classes to train on.
+        seen: rows of seen classes to measure S on.
+        unseen: rows of unseen classes to measure U on.
+        semantics: ``(classes, d_a)`` of seen, then unseen classes.
+        seen_count: number of seen classes.
+        classes: ``(classes,)`` the data set's number of each of the problem's classes.
+        scaling: how features were scaled, fitted on the training rows.
+        note: how the problem was made, for people.
+    """
+
+    train: Rows
+    seen: Rows
+    unseen: Rows
+    semantics: Tensor
+    seen_count: int
+    classes: IntArray
+    scaling: Scaling
+    note: str
+
+    @property
+    def feature_dim(self) -> int:
+        """d_x."""
+        return self.train.features.shape[1]
+
+    @property
+    def semantic_dim(self) -> int:
+        """d_a."""
+        return self.semantics.shape[1]
+
+    def numbers(self, labels: IntArray) -> IntArray:
+        """The problem's own numbers of ``(rows,)`` class numbers of the data set; else -1."""
+        number = np.full(max(self.classes.max(), labels.max(initial=0)) + 1, -1)
+        number[self.classes] = np.arange(len(self.classes))
+        return number[labels]
+
+
+def final_problem(dataset: Dataset, config: Config) -> Problem:
+    """Train on all seen classes (``trainval``), measure on the official test rows."""
+    splits = dataset.splits
+    return _build(
+        dataset,
+        config,
+        train=splits["trainval"],
+        seen=splits["test_seen"],
+        unseen=splits["test_unseen"],
+        note="official test rows",
+    )
+
+
+def selection_problem(dataset: Dataset, config: Config) -> Problem:
+    """A problem inside the training rows: some seen classes play the unseen ones.
+
+    The classes are those of the ``train`` and ``val`` splits; their rows are taken from
+    ``trainval`` only, because in the published splits ``train`` also holds rows of ``test_seen``.
+    Without these splits, a draw by `train.seed` makes as large a part of the seen classes unseen
+    as the unseen classes are of all. A share of each seen class's rows (`evaluation.held_out`) is
+    kept from training, to measure S.
+
+    Raises:
+        InputError: too few classes or rows are left.
+    """
+    trainval = dataset.splits["trainval"]
+    labels = dataset.labels[trainval]
+    seed = config.train.seed
+    if "val" in dataset.splits and "train" in dataset.splits:
+        unseen_classes = np.unique(dataset.labels[dataset.splits["val"]])
+        note = "validation classes of the published splits"
+    else:
+        seen, unseen = dataset.seen_classes, dataset.unseen_classes
+        count = max(1, round(len(seen) * len(unseen) / (len(seen) + len(unseen))))
+        order = permutation(seed, Stream.SPLIT, 0, len(seen))
+        unseen_classes = np.sort(seen[order[:count]])
+        note = f"{count} validation classes drawn from the {len(seen)} seen ones by seed {seed}"
+    is_unseen = np.isin(labels, unseen_classes)
+    kept = _held_out(labels, config.evaluation.held_out, seed)
+    train, seen_rows = trainval[~is_unseen & ~kept], trainval[~is_unseen & kept]
+    if len(np.unique(dataset.labels[train])) < 2 or not is_unseen.any() or not len(seen_rows):
+        raise InputError(
+            f"data set {dataset.name}: too few seen classes or rows for validation classes; use "
+            "--evaluation.selection fixed --evaluation.calibration none"
+        )
+    return _build(
+        dataset, config, train=train, seen=seen_rows, unseen=trainval[is_unseen], note=note
+    )
+
+
+def _held_out(
+    labels: IntArray, share: float, seed: int
+) -> np.ndarray[tuple[int], np.dtype[np.bool]]:
+    """Mark about `share` of each class's rows, at least one, never all; same for any row order."""
+    kept = np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        count = min(max(1, round(share * len(rows))), len(rows) - 1)
+        kept[rows[permutation(seed, Stream.SPLIT, 1 + int(label), len(rows))[:count]]] = True
+    return kept
+
+
+def _build(
+    dataset: Dataset,
+    config: Config,
+    *,
+    train: IntArray,
+    seen: IntArray,
+    unseen: IntArray,
+    note: str,
+) -> Problem:
+    seen_classes = np.unique(dataset.labels[train])
+    classes = np.concatenate([seen_classes, np.unique(dataset.labels[unseen])])
+    number = np.full(len(dataset.classes), -1)
+    number[classes] = np.arange(len(classes))
+    scaling = Scaling.fit(dataset.features[train], config.data.feature_transform)
+
+    def rows(index: IntArray) -> Rows:
+        return Rows(
+            torch.from_numpy(scaling(dataset.features[index])),
+            torch.from_numpy(number[dataset.labels[index]]),
+        )
+
+    semantics = scale_semantics(dataset.semantics[classes], config.data.semantics_norm)
+    return Problem(
+        train=rows(train),
+        seen=rows(seen),
+        unseen=rows(unseen),
+        semantics=torch.from_numpy(semantics),
+        seen_count=len(seen_classes),
+        classes=classes,
+        scaling=scaling,
+        note=note,
+    )

@@ -1,0 +1,62 @@
+"""Scaling of features and semantics before they enter the networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from gzsl_dist.data.dataset import FloatArray
+
+Transform = Literal["none", "sqrt", "log1p"]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Min-max scaling to [0, 1], fitted on training rows only (CE-GZSL), after a transform.
+
+    Attributes:
+        transform: ``none``, or ``sqrt`` or ``log1p`` for features >= 0 with long tails.
+        minimum: ``(d_x,)`` of the transformed training rows.
+        extent: ``(d_x,)`` maximum less minimum; 1 where a feature is constant.
+    """
+
+    transform: Transform
+    minimum: FloatArray
+    extent: FloatArray
+
+    @classmethod
+    def fit(cls, features: FloatArray, transform: Transform = "none") -> Scaling:
+        """Fit on ``(training rows, d_x)``."""
+        transformed = apply_transform(features, transform)
+        minimum = transformed.min(axis=0)
+        extent = transformed.max(axis=0) - minimum
+        return cls(transform, minimum, np.where(extent > 0, extent, 1).astype(np.float32))
+
+    def __call__(self, features: FloatArray) -> FloatArray:
+        """Scale ``(rows, d_x)``; rows outside the training range leave [0, 1] and stay so."""
+        scaled: FloatArray = apply_transform(features, self.transform) - self.minimum
+        scaled /= self.extent
+        return scaled
+
+
+def apply_transform(features: FloatArray, transform: Transform) -> FloatArray:
+    """``sign(x) sqrt|x|`` or ``sign(x) log(1 + |x|)``, so that no feature is refused."""
+    result: FloatArray
+    if transform == "sqrt":
+        result = np.sign(features) * np.sqrt(np.abs(features))
+    elif transform == "log1p":
+        result = np.sign(features) * np.log1p(np.abs(features))
+    else:
+        result = features
+    return result.astype(np.float32, copy=False)
+
+
+def scale_semantics(semantics: FloatArray, norm: float | None) -> FloatArray:
+    """Scale every row of ``(classes, d_a)`` to Euclidean length `norm`; None keeps them."""
+    if norm is None:
+        return semantics
+    lengths = np.linalg.norm(semantics, axis=1, keepdims=True)
+    scaled: FloatArray = (semantics * (norm / lengths)).astype(np.float32)
+    return scaled

@@ -1,0 +1,46 @@
+"""Batches: every row once before any again, labels with their features."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from gzsl_dist.data.batches import BatchSource
+from gzsl_dist.data.problem import Rows
+
+
+def source(rows: int, batch_size: int, seed: int = 0) -> BatchSource:
+    labels = torch.arange(rows) % 5
+    return BatchSource(
+        Rows(torch.arange(rows, dtype=torch.float32)[:, None].repeat(1, 3), labels),
+        batch_size=batch_size,
+        slots=slice(0, batch_size),
+        noise_dim=4,
+        seed=seed,
+        device=torch.device("cpu"),
+    )
+
+
+def test_every_row_is_used_once_before_any_is_used_again() -> None:
+    batches = source(rows=20, batch_size=8)
+    ids = np.concatenate([batches.row_ids(draw) for draw in range(5)])  # two passes exactly
+    assert sorted(ids[:20]) == list(range(20))
+    assert sorted(ids[20:]) == list(range(20))
+    assert (ids[:20] != ids[20:]).any()
+
+
+def test_a_batch_larger_than_the_data_repeats_rows() -> None:
+    ids = source(rows=6, batch_size=15).row_ids(0)
+    assert sorted(np.bincount(ids, minlength=6)) == [2, 2, 2, 3, 3, 3]
+
+
+def test_labels_belong_to_features() -> None:
+    batch = source(rows=20, batch_size=8).batch(1)
+    assert torch.equal(batch.features[:, 0].long() % 5, batch.labels)
+
+
+def test_the_seed_decides() -> None:
+    same, other = source(20, 8), source(20, 8, seed=1)
+    assert (source(20, 8).row_ids(3) == same.row_ids(3)).all()
+    assert (same.row_ids(3) != other.row_ids(3)).any()
+    assert not torch.equal(same.batch(0).noise, other.batch(0).noise)
