@@ -1,0 +1,120 @@
+"""How an objective is trained by the processes of a job."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from gzsl_dist.config import TrainSettings
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.errors import InputError
+
+
+class Trainable(Protocol):
+    """One objective with its optimizer, as the training loop sees it."""
+
+    def step(self, *inputs: Any) -> dict[str, Tensor]:
+        """One forward, one backward and one optimizer step; the parts of the loss, detached."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimizer's state, in the form of one process."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore `state_dict`."""
+
+
+class Strategy(Protocol):
+    """One way to train objectives: on one process, by DDP, and so on."""
+
+    name: str
+
+    def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
+        """Give an objective an optimizer and what it needs to be trained together."""
+
+
+class LocalTrainable:
+    """An objective with Adam, alone or under DDP.
+
+    Args:
+        objective: returns ``(this process's part of the loss, parts)``.
+        settings: the optimizer's.
+        world_size: DDP averages gradients over processes; the loss is multiplied by this, so that
+            the average becomes the sum of the parts' gradients, which is that of the whole loss.
+    """
+
+    def __init__(self, objective: nn.Module, settings: TrainSettings, world_size: int = 1) -> None:
+        self.objective = objective
+        self.world_size = world_size
+        self.optimizer = torch.optim.Adam(
+            [parameter for parameter in objective.parameters() if parameter.requires_grad],
+            lr=settings.learning_rate,
+            betas=(settings.beta1, settings.beta2),
+        )
+
+    def step(self, *inputs: Any) -> dict[str, Tensor]:
+        """See `Trainable`."""
+        loss, parts = self.objective(*inputs)
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss * self.world_size).backward()
+        self.optimizer.step()
+        result: dict[str, Tensor] = parts
+        return result
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Trainable`."""
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `Trainable`."""
+        self.optimizer.load_state_dict(state)
+
+
+class SingleStrategy:
+    """One process."""
+
+    name = "single"
+
+    def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
+        """See `Strategy`."""
+        return LocalTrainable(objective, settings)
+
+
+class DdpStrategy:
+    """Every process holds all parameters; gradients are summed while they are computed."""
+
+    name = "ddp"
+
+    def __init__(self, world_size: int) -> None:
+        self.world_size = world_size
+
+    def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
+        """See `Strategy`. Buffers are not broadcast: they are computed alike everywhere."""
+        wrapped = DistributedDataParallel(
+            objective, broadcast_buffers=False, gradient_as_bucket_view=True
+        )
+        return LocalTrainable(wrapped, settings, self.world_size)
+
+
+def choose_strategy(name: str, processes: Processes) -> Strategy:
+    """The strategy for `train.strategy`.
+
+    Raises:
+        InputError: it cannot work with this number of processes.
+    """
+    if name == "auto":
+        name = "single" if processes.world_size == 1 else "ddp"
+    if name == "single":
+        if processes.world_size > 1:
+            raise InputError(
+                f"train.strategy: single cannot use {processes.world_size} processes; use ddp"
+            )
+        return SingleStrategy()
+    if processes.world_size == 1:
+        raise InputError(
+            "train.strategy: ddp needs processes; start with torchrun --nproc_per_node=2, "
+            "or use auto"
+        )
+    return DdpStrategy(processes.world_size)

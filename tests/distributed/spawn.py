@@ -1,0 +1,51 @@
+"""Run a function on several real processes that talk by gloo."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
+
+from gzsl_dist.distributed.processes import Processes
+
+
+def run_processes(world_size: int, function: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """Call ``function(processes, *arguments)`` on each process; results in rank order.
+
+    The function must be importable and return tensors, numbers, or containers of them.
+    """
+    if world_size == 1:
+        return [function(Processes(0, 1, torch.device("cpu")), *arguments)]
+    with tempfile.TemporaryDirectory() as folder:
+        multiprocessing.spawn(
+            _work, args=(world_size, folder, function, arguments), nprocs=world_size
+        )
+        return [
+            torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(world_size)
+        ]
+
+
+def _work(
+    rank: int,
+    world_size: int,
+    folder: str,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/rendezvous",
+        rank=rank,
+        world_size=world_size,
+        timeout=timedelta(seconds=60),
+    )
+    result = function(Processes(rank, world_size, torch.device("cpu")), *arguments)
+    torch.save(result, Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()

@@ -1,0 +1,205 @@
+"""Every parameter's gradient of both steps, on 1, 2 and 4 processes, against plain code."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from gzsl_dist.config import Config
+from gzsl_dist.data.batches import BatchSource
+from gzsl_dist.data.problem import Rows
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.strategies import choose_strategy
+from gzsl_dist.models.networks import Networks, build_networks
+from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
+
+from . import plain
+from .spawn import run_processes
+
+CLASSES, FEATURES, SEMANTICS = 7, 12, 5
+SIZES = {
+    "noise_dim": 4,
+    "generator_hidden": 16,
+    "critic_hidden": 16,
+    "embedding_dim": 16,
+    "projection_dim": 8,
+    "comparator_hidden": 8,
+    "prototype_hidden": 8,
+}
+SETTINGS = {
+    "iapc, semantic prototypes": {"method": "iapc"},
+    "iapc, learned prototypes": {
+        "method": "iapc",
+        "loss": {"prototype": {"source": "learned"}},
+    },
+    "iapc, moving means": {"method": "iapc", "loss": {"prototype": {"source": "ema"}}},
+    "iapc, weights of its own": {
+        "method": "iapc",
+        "loss": {
+            "critic": {"prototype": 0.3, "instance": 0.7, "comparator": 0.2},
+            "generator": {"prototype": 0.5, "instance": 2.0, "comparator": 0.0},
+        },
+    },
+    "comparator alone": {
+        "method": "ce_gzsl",
+        "loss": {
+            "critic": {"instance": 0.0},
+            "generator": {"instance": 0.0, "comparator": 1.0},
+        },
+    },
+    "ce_gzsl": {"method": "ce_gzsl", "loss": {"generator": {"instance": 1.0, "comparator": 1.0}}},
+    "proxy_anchor": {"method": "proxy_anchor"},
+    "wgan": {"method": "wgan"},
+}
+Gradients = dict[str, Tensor]
+
+
+def setting(name: str, batch_size: int) -> Config:
+    return Config.model_validate(
+        {**SETTINGS[name], "model": SIZES, "train": {"batch_size": batch_size}}
+    )
+
+
+def build(config: Config, dtype: torch.dtype, slots: slice) -> tuple[Networks, Tensor, BatchSource]:
+    draw = torch.Generator().manual_seed(5)
+    semantics = torch.randn(CLASSES, SEMANTICS, generator=draw).to(dtype)
+    rows = Rows(
+        torch.rand(40, FEATURES, generator=draw), torch.randint(CLASSES, (40,), generator=draw)
+    )
+    networks = build_networks(
+        config, feature_dim=FEATURES, semantic_dim=SEMANTICS, seen_count=CLASSES
+    ).to(dtype)
+    for parameter in networks.parameters():  # far from the tiny start, where all is alike
+        parameter.data.add_(0.3 * torch.randn(parameter.shape, generator=draw).to(dtype))
+    batches = BatchSource(
+        rows,
+        batch_size=config.train.batch_size,
+        slots=slots,
+        noise_dim=config.model.noise_dim,
+        seed=3,
+        device=torch.device("cpu"),
+        dtype=dtype,
+    )
+    return networks, semantics, batches
+
+
+def gradients(networks: Networks) -> Gradients:
+    return {
+        name: parameter.grad.clone()
+        for name, parameter in networks.named_parameters()
+        if parameter.grad is not None
+    }
+
+
+def distributed_gradients(
+    processes: Processes, name: str, batch_size: int, double: bool
+) -> list[Gradients]:
+    """Gradients of the critic's and the generator's step, as the strategy leaves them."""
+    config = setting(name, batch_size)
+    dtype = torch.float64 if double else torch.float32
+    networks, semantics, batches = build(config, dtype, processes.share(batch_size))
+    strategy = choose_strategy("auto", processes)
+    critic_objective = CriticObjective(networks, semantics, config, processes)
+    critic = strategy.wrap(critic_objective, config.train)
+    generator = strategy.wrap(
+        GeneratorObjective(networks, semantics, config, processes), config.train
+    )
+    found = []
+    before = {key: value.clone() for key, value in networks.state_dict().items()}
+    batch = batches.batch(0)
+    with torch.no_grad():
+        fake = networks.generator(batch.noise, semantics[batch.labels])
+    critic.step(batch, fake)
+    found.append(gradients(networks))
+    means = networks.state_dict().get("prototypes.means")
+    if means is not None:
+        found[0]["prototypes.means"] = means.clone()
+    networks.load_state_dict(before)
+    networks.zero_grad(set_to_none=True)
+    with frozen(critic_objective):
+        generator.step(batches.batch(1))
+    found.append(gradients(networks))
+    return found
+
+
+def plain_gradients(name: str, batch_size: int, double: bool) -> list[Gradients]:
+    config = setting(name, batch_size)
+    dtype = torch.float64 if double else torch.float32
+    networks, semantics, batches = build(config, dtype, slice(0, batch_size))
+    before = {key: value.clone() for key, value in networks.state_dict().items()}
+    plain.critic_loss(networks, semantics, config, batches.batch(0)).backward()
+    critic = {
+        key: value for key, value in gradients(networks).items() if not key.startswith("generator.")
+    }
+    means = networks.state_dict().get("prototypes.means")
+    if means is not None:
+        critic["prototypes.means"] = means.clone()
+    networks.load_state_dict(before)
+    networks.zero_grad(set_to_none=True)
+    plain.generator_loss(networks, semantics, config, batches.batch(1)).backward()
+    generator = {
+        key: value for key, value in gradients(networks).items() if key.startswith("generator.")
+    }
+    return [critic, generator]
+
+
+def all_distributed_gradients(
+    processes: Processes, batch_size: int, double: bool
+) -> dict[str, list[Gradients]]:
+    return {name: distributed_gradients(processes, name, batch_size, double) for name in SETTINGS}
+
+
+@pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
+@pytest.mark.parametrize(
+    ("world_size", "batch_size"), [(1, 24), (2, 24), (2, 11), (4, 24), (4, 11)]
+)
+def test_gradients_equal_plain_code(world_size: int, batch_size: int, double: bool) -> None:
+    by_rank = run_processes(world_size, all_distributed_gradients, batch_size, double)
+    tolerance = 1e-10 if double else 1e-5
+    for name in SETTINGS:
+        expected = plain_gradients(name, batch_size, double)
+        for rank, found in enumerate(by_rank):
+            for side, ours, theirs in zip(
+                ("critic", "generator"), found[name], expected, strict=True
+            ):
+                assert ours.keys() == theirs.keys(), (name, side)
+                for parameter, value in theirs.items():
+                    error = (ours[parameter] - value).norm() / value.norm().clamp_min(1e-12)
+                    assert error < tolerance, (name, side, parameter, rank, float(error))
+
+
+def test_gather_adds_gradients_of_all_processes() -> None:
+    for gathered, gradient in run_processes(3, gather_and_differentiate):
+        assert torch.equal(gathered[:, 0], torch.arange(5.0))
+        # the loss of rank r is (r + 1) * sum of squares of all rows: 1 + 2 + 3 = 6
+        assert torch.allclose(gradient, 6 * 2 * gathered[gradient_rows(gradient)])
+
+
+def gather_and_differentiate(processes: Processes) -> tuple[Tensor, Tensor]:
+    mine = processes.share(5)
+    rows = torch.arange(5.0)[mine, None].requires_grad_(True)
+    gathered = processes.gather(rows, processes.sizes(5), gradient=True)
+    ((processes.rank + 1) * gathered.square().sum()).backward()
+    everyone = processes.gather(rows.grad, processes.sizes(5))
+    return gathered.detach(), everyone
+
+
+def gradient_rows(gradient: Tensor) -> slice:
+    return slice(0, len(gradient))
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+def test_rows_and_noise_depend_on_slots_only(world_size: int) -> None:
+    config = setting("iapc, semantic prototypes", 11)
+    whole = build(config, torch.float32, slice(0, 11))[2]
+    shares = [
+        build(config, torch.float32, Processes(rank, world_size, torch.device("cpu")).share(11))[2]
+        for rank in range(world_size)
+    ]
+    for draw in range(9):  # beyond one pass over the 40 rows
+        ids = [torch.from_numpy(share.row_ids(draw)) for share in shares]
+        assert torch.equal(torch.cat(ids), torch.from_numpy(whole.row_ids(draw)))
+        for part in ("features", "labels", "noise", "mix"):
+            pieces = [getattr(share.batch(draw), part) for share in shares]
+            assert torch.equal(torch.cat(pieces), getattr(whole.batch(draw), part)), part
