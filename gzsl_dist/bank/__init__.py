@@ -1,0 +1,1 @@
+"""Banks of synthetic features in HDF5."""

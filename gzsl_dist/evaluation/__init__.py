@@ -1,0 +1,1 @@
+"""Classifier, metrics and model selection."""

@@ -1,0 +1,144 @@
+"""result.json: what a run achieved, and all that is needed to read the figures."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import gzsl_dist
+from gzsl_dist.config import Config
+from gzsl_dist.data.dataset import Dataset
+from gzsl_dist.data.problem import Problem
+from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
+from gzsl_dist.evaluation.score import ScoredProblem
+from gzsl_dist.evaluation.selection import Selection
+
+CURVE_POINTS = 201
+
+
+@dataclass(frozen=True)
+class Result:
+    """Figures on the official test rows; accuracies are fractions.
+
+    Attributes:
+        U: mean per-class top-1 of unseen classes, all classes competing, calibrated.
+        S: the same of seen classes.
+        H: their harmonic mean.
+        T1: mean per-class top-1 of unseen classes among unseen classes only.
+        AUSUC: area under the seen-unseen curve.
+        raw: U, S and H without calibration.
+        calibration: ``mode`` and ``factor``.
+        per_class: top-1 by class name, ``seen`` and ``unseen``.
+        curve: ``U`` and ``S`` along the seen-unseen curve.
+        dataset: ``name`` and ``fingerprint``.
+        seed: of the run.
+        method: preset.
+        strategy: how processes trained together.
+        world_size: number of processes.
+        steps: generator steps trained.
+        selection: how steps and factor were chosen.
+        seconds: wall time of the start that finished the run.
+        versions: of this package and what it stands on.
+    """
+
+    U: float
+    S: float
+    H: float
+    T1: float
+    AUSUC: float
+    raw: dict[str, float]
+    calibration: dict[str, Any]
+    per_class: dict[str, dict[str, float]]
+    curve: dict[str, list[float]]
+    dataset: dict[str, str]
+    seed: int
+    method: str
+    strategy: str
+    world_size: int
+    steps: int
+    selection: dict[str, Any]
+    seconds: float
+    versions: dict[str, str]
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, whole or not at all.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        partial = path.with_suffix(".writing")
+        try:
+            partial.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+    @classmethod
+    def read(cls, path: Path) -> Result:
+        """Read what `write` wrote.
+
+        Raises:
+            InputError: missing, or not a result.
+        """
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise InputError(
+                f"{path}: no such file; finish the run with gzsl_dist.train first"
+            ) from None
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(f"{path}: not a result of gzsl_dist.train ({error})") from None
+
+
+def result_of(
+    scored: ScoredProblem,
+    problem: Problem,
+    dataset: Dataset,
+    config: Config,
+    selection: Selection,
+    *,
+    strategy: str,
+    world_size: int,
+    seconds: float,
+) -> Result:
+    """Measure scored test rows at the chosen calibration factor, and without."""
+    factor = selection.calibration_factor
+    metrics, raw = measure(scored.seen, scored.unseen, factor), measure(scored.seen, scored.unseen)
+    curve = seen_unseen_curve(scored.seen, scored.unseen)
+    points = np.unique(np.linspace(0, len(curve.seen) - 1, CURVE_POINTS).round().astype(int))
+    per_class: dict[str, dict[str, float]] = {"seen": {}, "unseen": {}}
+    for number, accuracy in metrics.per_class.items():
+        side = "seen" if number < problem.seen_count else "unseen"
+        per_class[side][dataset.classes[problem.classes[number]]] = accuracy
+    return Result(
+        U=metrics.U,
+        S=metrics.S,
+        H=metrics.H,
+        T1=metrics.T1,
+        AUSUC=metrics.AUSUC,
+        raw={"U": raw.U, "S": raw.S, "H": raw.H},
+        calibration={"mode": config.evaluation.calibration, "factor": factor},
+        per_class=per_class,
+        curve={"U": curve.unseen[points].tolist(), "S": curve.seen[points].tolist()},
+        dataset={"name": dataset.name, "fingerprint": dataset.fingerprint},
+        seed=config.train.seed,
+        method=config.method,
+        strategy=strategy,
+        world_size=world_size,
+        steps=selection.steps,
+        selection={"mode": config.evaluation.selection, **asdict(selection)},
+        seconds=seconds,
+        versions={
+            "gzsl_dist": gzsl_dist.__version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    )

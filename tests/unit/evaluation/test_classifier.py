@@ -1,0 +1,65 @@
+"""The softmax classifier against scikit-learn's logistic regression."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.evaluation.classifier import SoftmaxClassifier, fit_softmax
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+def rows(count: int = 200, width: int = 6, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(1)
+    labels = torch.randint(classes, (count,), generator=draw)
+    centers = 2 * torch.randn(classes, width, generator=draw)
+    return centers[labels] + torch.randn(count, width, generator=draw) + 5, labels
+
+
+def fit(x: torch.Tensor, y: torch.Tensor, decay: float = 1e-2) -> SoftmaxClassifier:
+    return fit_softmax(x, y, 4, ALONE, weight_decay=decay, iterations=500)
+
+
+def test_equals_scikit_learn_at_the_same_penalty() -> None:
+    x, y = rows()
+    length = float(x.square().sum(dim=1).mean().sqrt())
+    ours = fit(x, y).scores(x)
+    # scikit-learn minimizes C * sum of losses + ||W||^2 / 2 on inputs of unit mean square length
+    reference = LogisticRegression(C=1 / (1e-2 * len(y)), tol=1e-8, max_iter=10_000)
+    reference.fit((x / length).numpy(), y.numpy())
+    theirs = reference.predict_log_proba((x / length).numpy())
+    np.testing.assert_allclose(ours.numpy(), theirs, atol=2e-3)
+
+
+def test_does_not_depend_on_the_scale_of_inputs() -> None:
+    x, y = rows()
+    torch.testing.assert_close(
+        fit(1000 * x, y).scores(1000 * x), fit(x, y).scores(x), atol=1e-3, rtol=1e-3
+    )
+
+
+def test_does_not_depend_on_the_order_of_rows() -> None:
+    x, y = rows()
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        fit(x[order], y[order]).scores(x), fit(x, y).scores(x), atol=1e-3, rtol=1e-3
+    )
+
+
+def test_more_penalty_gives_smaller_weights() -> None:
+    x, y = rows()
+    assert fit(x, y, 1.0).weight.norm() < 0.5 * fit(x, y, 1e-3).weight.norm()
+
+
+def test_a_class_without_rows_is_never_preferred() -> None:
+    x, y = rows()
+    assert fit(x[y < 3], y[y < 3]).scores(x).argmax(dim=1).max() < 3
+
+
+def test_scores_are_log_probabilities() -> None:
+    x, y = rows()
+    assert fit(x, y).scores(x).exp().sum(dim=1).numpy() == pytest.approx(1, abs=1e-5)
