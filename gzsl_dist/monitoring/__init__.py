@@ -1,0 +1,1 @@
+"""Logs, TensorBoard, progress and reports."""

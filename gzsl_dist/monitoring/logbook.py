@@ -1,0 +1,69 @@
+"""metrics.jsonl and TensorBoard: what a run did, step by step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.errors import InputError
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All whole lines of a metrics.jsonl; a last line cut off by a crash is left out."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]
+
+
+class Logbook:
+    """Appends logged steps; only the first process of a job writes.
+
+    Args:
+        directory: the run directory.
+        processes: the job.
+        step: steps that the run starts after; later lines of an interrupted run are dropped.
+    """
+
+    def __init__(self, directory: Path, processes: Processes, step: int) -> None:
+        self._first = processes.is_first
+        if not self._first:
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        path = directory / "metrics.jsonl"
+        try:
+            kept = [line for line in read_metrics(path) if line["step"] <= step]
+            path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            self._file = path.open("a", encoding="utf-8")
+            self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=step + 1)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Log the numbers of a step."""
+        if not self._first:
+            return
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def __enter__(self) -> Logbook:
+        """Use as a context manager: closes the files at the end."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the files."""
+        if self._first:
+            self._file.close()
+            self._board.close()

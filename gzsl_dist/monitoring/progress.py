@@ -1,0 +1,107 @@
+"""What a person sees while a run goes on: a bar in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from gzsl_dist.distributed.processes import Processes
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def say(processes: Processes, text: str) -> None:
+    """Print a line once for the whole job."""
+    if processes.is_first:
+        print(text, flush=True)
+
+
+class StepProgress:
+    """Steps done, rate, time left and the latest numbers; only the first process shows it.
+
+    Args:
+        title: what goes on.
+        steps: how many there are.
+        done: how many an earlier start did.
+        processes: the job.
+    """
+
+    def __init__(self, title: str, steps: int, done: int, processes: Processes) -> None:
+        self.title, self.steps, self.first_step = title, steps, done
+        self._quiet = not processes.is_first
+        self._started = self._last_line = time.monotonic()
+        self._bar: Progress | None = None
+        if not self._quiet and sys.stdout.isatty():
+            self._bar = Progress(
+                TextColumn(title),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[latest]}"),
+                console=Console(),
+            )
+            self._task = self._bar.add_task(title, total=steps, completed=done, latest="")
+
+    def advance(self, step: int, latest: Mapping[str, float]) -> None:
+        """Show that `step` steps are done; `latest` is the last logged line."""
+        if self._quiet:
+            return
+        numbers = "  ".join(f"{name} {value:.3f}" for name, value in _shown(latest).items())
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step, latest=numbers)
+            return
+        now = time.monotonic()
+        if now - self._last_line < SECONDS_BETWEEN_LINES and step < self.steps:
+            return
+        self._last_line = now
+        rate = (step - self.first_step) / max(now - self._started, 1e-9)
+        left = (self.steps - step) / max(rate, 1e-9)
+        print(
+            f"{self.title}: step {step}/{self.steps}, {rate:.2f} steps/s, "
+            f"{_duration(left)} left  {numbers}",
+            flush=True,
+        )
+
+    def __enter__(self) -> StepProgress:
+        """Use as a context manager: the bar is drawn inside."""
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _shown(latest: Mapping[str, float]) -> dict[str, float]:
+    names = {
+        "critic/total_loss": "critic",
+        "generator/total_loss": "generator",
+        "validation/H": "validation H",
+    }
+    return {short: latest[name] for name, short in names.items() if name in latest}
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

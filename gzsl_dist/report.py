@@ -1,0 +1,38 @@
+"""Report finished runs side by side: ``python -m gzsl_dist.report``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from gzsl_dist.command import CommandParser, run_command
+
+
+def main(arguments: list[str]) -> int:
+    """Report as the command line says."""
+    parser = CommandParser(prog="python -m gzsl_dist.report", description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory")
+    parser.add_argument(
+        "--out", required=True, type=Path, help="page to write: .html with figures, .md a table"
+    )
+    options = parser.parse_args(arguments)
+
+    from gzsl_dist.errors import InputError
+    from gzsl_dist.evaluation.result import Result
+    from gzsl_dist.monitoring.report import html_report, markdown_report
+
+    if options.out.suffix not in (".html", ".md"):
+        raise InputError(f"--out {options.out}: must end in .html or .md")
+    results = [Result.read(run / "result.json") for run in options.runs]
+    make = html_report if options.out.suffix == ".html" else markdown_report
+    try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(make(options.runs, results), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--out {options.out}: cannot be written ({error.strerror})") from None
+    print(f"{options.out}: {len(results)} run(s)")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv[1:])

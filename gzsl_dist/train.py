@@ -1,0 +1,35 @@
+"""Train a generalized zero-shot learner and measure it: ``python -m gzsl_dist.train``.
+
+Alone or under torchrun or srun; the same command goes on from where an earlier start stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from gzsl_dist.command import CommandParser, run_command
+from gzsl_dist.command_line import add_setting_arguments, config_from_arguments
+from gzsl_dist.config_file import to_yaml
+
+
+def main(arguments: list[str]) -> int:
+    """Train as the command line says."""
+    parser = CommandParser(prog="python -m gzsl_dist.train", description=__doc__)
+    parser.usage = "%(prog)s [--config FILE] [--print-config] [--section.key VALUE ...]"
+    add_setting_arguments(parser)
+    known, unknown = parser.parse_known_args(arguments)
+    config = config_from_arguments(known, unknown)
+    if known.print_config:
+        print(to_yaml(config), end="")
+        return 0
+    # torch is imported only here, so that --help and wrong settings answer at once
+    from gzsl_dist.distributed.processes import start_processes
+    from gzsl_dist.training.run import run
+
+    with start_processes(config.train.device) as processes:
+        run(config, processes)
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv[1:])

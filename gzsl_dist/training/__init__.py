@@ -1,0 +1,1 @@
+"""Objectives of the two sides and the loop that alternates them."""

@@ -1,0 +1,105 @@
+"""The embedding losses of both sides, over the global batch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gzsl_dist.config import Config, LossSettings, SideWeights
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.losses.comparator import comparator_loss
+from gzsl_dist.losses.instance import instance_loss
+from gzsl_dist.losses.prototype import prototype_loss
+from gzsl_dist.losses.supcon import supcon_loss
+from gzsl_dist.models.networks import Networks
+from gzsl_dist.precision import network_precision
+
+Losses = dict[str, Tensor]
+
+
+def embedding_losses(
+    networks: Networks,
+    config: Config,
+    weights: SideWeights,
+    processes: Processes,
+    *,
+    hidden: Tensor,
+    projected: Tensor,
+    labels: Tensor,
+    semantics: Tensor,
+    total: int,
+    others: tuple[Tensor, Tensor] | None = None,
+    move_means: bool,
+) -> Losses:
+    """This process's parts of the embedding losses that have a weight, before weighting.
+
+    One gather with gradient serves prototypes and instances. Each process then computes a share
+    of the prototypes' classes and of the anchors, so the similarity blocks it holds are
+    ``batch x classes / processes`` and ``batch^2 / processes``; the parts of all processes add up.
+
+    Args:
+        networks: all networks.
+        config: margins, scales, temperatures and precision.
+        weights: what this side weighs; losses of weight 0 are not computed.
+        processes: the job.
+        hidden: ``(slots, embedding_dim)`` of this process's rows.
+        projected: ``(slots, d_u)``, unit vectors.
+        labels: ``(slots,)``.
+        semantics: ``(seen classes, d_a)``.
+        total: rows of the global batch.
+        others: projected and labels of as many further rows that only the instance loss sees.
+        move_means: whether prototypes that are moving means take this batch in.
+    """
+    settings = config.loss
+    losses: Losses = {}
+    if weights.comparator and networks.comparator is not None:
+        with network_precision(config.train.precision, hidden.device):
+            scores = networks.comparator(hidden, semantics)
+        losses["comparator"] = comparator_loss(
+            scores, labels, temperature=settings.comparator_temperature, total=total
+        )
+    if not (weights.prototype or weights.instance):
+        return losses
+    sizes = processes.sizes(total)
+    everyone = processes.gather(projected, sizes, gradient=True)
+    everyone_labels = processes.gather(labels, sizes)
+    if weights.prototype and networks.prototypes is not None:
+        classes = processes.share(len(semantics))
+        batch = (everyone, everyone_labels) if move_means else None
+        losses["prototype"] = prototype_loss(
+            everyone,
+            everyone_labels,
+            networks.prototypes(semantics, classes, batch),
+            margin=settings.prototype.margin,
+            scale=settings.prototype.scale,
+            adaptive=bool(settings.prototype.adaptive),
+            classes=classes,
+            class_count=len(semantics),
+        )
+    if weights.instance:
+        if others is not None:
+            everyone = torch.cat([everyone, processes.gather(others[0], sizes)])
+            everyone_labels = torch.cat([everyone_labels, processes.gather(others[1], sizes)])
+        losses["instance"] = instance_term(
+            settings, everyone, everyone_labels, processes.share(len(everyone))
+        )
+    return losses
+
+
+def instance_term(
+    settings: LossSettings, embeddings: Tensor, labels: Tensor, anchors: slice
+) -> Tensor:
+    """The instance-level loss in the configured form, for a share of the anchors."""
+    form = settings.instance.form
+    if form == "supcon":
+        return supcon_loss(
+            embeddings, labels, temperature=settings.instance.temperature, anchors=anchors
+        )
+    return instance_loss(
+        embeddings,
+        labels,
+        margin=settings.instance.margin,
+        scale=settings.instance.scale,
+        adaptive=form == "adaptive",
+        anchors=anchors,
+    )

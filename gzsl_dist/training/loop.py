@@ -1,0 +1,208 @@
+"""The training loop: critic steps and a generator step in turn, logged, saved, resumable."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from gzsl_dist.config import Config
+from gzsl_dist.data.batches import BatchSource
+from gzsl_dist.data.problem import Problem
+from gzsl_dist.distributed import checkpoint
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.strategies import Strategy
+from gzsl_dist.errors import DivergedError, PreemptedError
+from gzsl_dist.models.networks import Networks, build_networks
+from gzsl_dist.monitoring.logbook import Logbook
+from gzsl_dist.monitoring.progress import StepProgress, say
+from gzsl_dist.precision import network_precision
+from gzsl_dist.training.embedding_losses import Losses
+from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
+from gzsl_dist.training.stop_signal import StopSignal
+
+Validate = Callable[[Networks], dict[str, float]]
+
+
+class Trainer:
+    """Networks, both sides and their batches; `train_step` is one step of the method.
+
+    Args:
+        problem: what is trained on.
+        config: all settings.
+        processes: the job.
+        strategy: how the processes train together.
+    """
+
+    def __init__(
+        self, problem: Problem, config: Config, processes: Processes, strategy: Strategy
+    ) -> None:
+        self.config = config
+        self.semantics = problem.semantics[: problem.seen_count].to(processes.device)
+        self.networks = build_networks(
+            config,
+            feature_dim=problem.feature_dim,
+            semantic_dim=problem.semantic_dim,
+            seen_count=problem.seen_count,
+        ).to(processes.device)
+        self.batches = BatchSource(
+            problem.train,
+            batch_size=config.train.batch_size,
+            slots=processes.share(config.train.batch_size),
+            noise_dim=config.model.noise_dim,
+            seed=config.train.seed,
+            device=processes.device,
+        )
+        arguments = (self.networks, self.semantics, config, processes)
+        self.critic_objective = CriticObjective(*arguments)
+        self.critic_side = strategy.wrap(self.critic_objective, config.train)
+        self.generator_side = strategy.wrap(GeneratorObjective(*arguments), config.train)
+
+    def train_step(self, step: int) -> Losses:
+        """Train critic and embedding on real rows, then the generator against both.
+
+        Args:
+            step: generator steps done before; with the seed, it decides rows and noise.
+
+        Returns:
+            This process's parts of all losses, by name.
+        """
+        critic_steps = self.config.train.critic_steps
+        first_draw = step * (critic_steps + 1)
+        for draw in range(first_draw, first_draw + critic_steps):
+            batch = self.batches.batch(draw)
+            with (
+                torch.no_grad(),
+                network_precision(self.config.train.precision, self.semantics.device),
+            ):
+                fake = self.networks.generator(batch.noise, self.semantics[batch.labels])
+            critic_losses = self.critic_side.step(batch, fake)
+
+        batch = self.batches.batch(first_draw + critic_steps)
+        with frozen(self.critic_objective):
+            generator_losses = self.generator_side.step(batch)
+
+        return {f"critic/{name}_loss": value for name, value in critic_losses.items()} | {
+            f"generator/{name}_loss": value for name, value in generator_losses.items()
+        }
+
+
+@dataclass
+class PendingLosses:
+    """Losses of the steps since the last log, read together: one sum over the job, one sync."""
+
+    processes: Processes
+    first_step: int
+    parts: list[Losses]
+
+    def collect(self) -> dict[str, float]:
+        """The last step's losses, summed over processes.
+
+        Raises:
+            DivergedError: a loss of any step since the last call is NaN or infinite.
+        """
+        names = list(self.parts[0])
+        table = torch.stack([torch.stack([part[name] for name in names]) for part in self.parts])
+        values: list[list[float]] = self.processes.add(table.double()).tolist()
+        for step, row in enumerate(values, start=self.first_step):
+            for name, value in zip(names, row, strict=True):
+                if not math.isfinite(value):
+                    raise DivergedError(
+                        f"training diverged: {name} is {value} at step {step}; the last good "
+                        "checkpoint is kept; try a lower --train.learning_rate"
+                    )
+        self.first_step += len(values)
+        self.parts.clear()
+        return dict(zip(names, values[-1], strict=True))
+
+
+def fit(
+    problem: Problem,
+    config: Config,
+    processes: Processes,
+    strategy: Strategy,
+    directory: Path,
+    *,
+    title: str,
+    steps: int,
+    fingerprint: str,
+    stop: StopSignal,
+    validate: Validate | None = None,
+) -> Networks:
+    """Train for a number of steps, going on from the newest checkpoint if there is one.
+
+    Args:
+        problem: what is trained on.
+        config: all settings.
+        processes: the job.
+        strategy: how the processes train together.
+        directory: gets ``metrics.jsonl``, ``tensorboard`` and ``checkpoints``.
+        title: shown with the progress.
+        steps: generator steps in all.
+        fingerprint: of the data set.
+        stop: when raised on any process, all save and stop.
+        validate: called every `evaluation.every` steps and at the end; its numbers are logged.
+
+    Raises:
+        DivergedError: a loss became NaN or infinite.
+        PreemptedError: stopped by a signal, after saving.
+        InputError: a checkpoint does not fit, or nothing can be written.
+    """
+    trainer = Trainer(problem, config, processes, strategy)
+    sides = {"critic": trainer.critic_side, "generator": trainer.generator_side}
+    folder = directory / "checkpoints"
+    done = 0
+    if found := checkpoint.checkpoints(folder):
+        checkpoint.load(found[-1], trainer.networks, sides, fingerprint)
+        done = found[-1].step
+        say(processes, f"{title}: resuming after step {done} of {steps}")
+
+    def save(step: int) -> None:
+        checkpoint.save(
+            folder,
+            step,
+            trainer.networks,
+            sides,
+            fingerprint,
+            processes,
+            config.checkpoint.keep,
+        )
+
+    pending = PendingLosses(processes, done + 1, [])
+    latest: dict[str, float] = {}
+    logged_step, logged_time = done, time.monotonic()
+    with (
+        Logbook(directory, processes, done) as logbook,
+        StepProgress(title, steps, done, processes) as progress,
+    ):
+        for step in range(done + 1, steps + 1):
+            pending.parts.append(trainer.train_step(step - 1))
+            stopping = processes.any(stop.name is not None)
+            validating = validate is not None and (
+                step % config.evaluation.every == 0 or step == steps
+            )
+            saving = stopping or step % config.checkpoint.every == 0 or step == steps
+            logging = step % config.log.every == 0 or step == steps or validating
+            if logging or saving:
+                values = pending.collect()
+            if logging:
+                elapsed = time.monotonic() - logged_time
+                rows = (step - logged_step) * config.train.batch_size
+                latest = values | {"throughput/rows_per_second": rows / elapsed}
+                if validating and validate is not None:
+                    latest |= validate(trainer.networks)
+                logbook.write(step, latest)
+                logged_step, logged_time = step, time.monotonic()
+            if saving:
+                save(step)
+            progress.advance(step, latest)
+            if stopping and step < steps:
+                raise PreemptedError(
+                    f"stopped by a signal after step {step} of {steps}; a checkpoint was saved, "
+                    "the same command resumes"
+                )
+    return trainer.networks

@@ -1,0 +1,130 @@
+"""A whole run: select on validation classes, train on all seen classes, measure once."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from gzsl_dist.config import Config
+from gzsl_dist.data.dataset import Dataset
+from gzsl_dist.data.load import load_dataset
+from gzsl_dist.data.problem import final_problem, selection_problem
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.strategies import Strategy, choose_strategy
+from gzsl_dist.evaluation.result import Result, result_of
+from gzsl_dist.evaluation.score import score_problem
+from gzsl_dist.evaluation.selection import (
+    Selection,
+    needs_validation,
+    select,
+    validation_figures,
+)
+from gzsl_dist.models.networks import Networks
+from gzsl_dist.monitoring.logbook import read_metrics
+from gzsl_dist.monitoring.progress import say
+from gzsl_dist.monitoring.tables import print_result
+from gzsl_dist.training.loop import fit
+from gzsl_dist.training.run_directory import open_run_directory
+from gzsl_dist.training.stop_signal import StopSignal, stop_signal
+
+
+def run(config: Config, processes: Processes) -> Result:
+    """Run a configuration to its end, going on from where an earlier start stopped.
+
+    Raises:
+        InputError: data, configuration or run directory do not fit.
+        DivergedError: a loss became NaN or infinite.
+        PreemptedError: a signal asked to stop, and a checkpoint was saved.
+    """
+    started = time.monotonic()
+    strategy = choose_strategy(config.train.strategy, processes)
+    dataset = load_dataset(config.data.path)
+    directory = open_run_directory(config, processes)
+    say(
+        processes,
+        f"{config.method} on {dataset.name}: {len(dataset.seen_classes)} seen and "
+        f"{len(dataset.unseen_classes)} unseen classes, {processes.world_size} process(es), "
+        f"{strategy.name}, {processes.device.type}, {config.train.precision}; run in {directory}",
+    )
+    path = directory / "result.json"
+    if path.exists():
+        say(processes, f"this run is finished: {path}")
+        result = Result.read(path)
+        print_result(result, directory, processes)
+        return result
+    with stop_signal() as stop:
+        selection = choose(dataset, config, processes, strategy, directory, stop)
+        problem = final_problem(dataset, config)
+        networks = fit(
+            problem,
+            config,
+            processes,
+            strategy,
+            directory,
+            title="training",
+            steps=selection.steps,
+            fingerprint=dataset.fingerprint,
+            stop=stop,
+        )
+    result = result_of(
+        score_problem(networks, problem, config, processes),
+        problem,
+        dataset,
+        config,
+        selection,
+        strategy=strategy.name,
+        world_size=processes.world_size,
+        seconds=time.monotonic() - started,
+    )
+    processes.once(lambda: result.write(path))
+    print_result(result, directory, processes)
+    return result
+
+
+def choose(
+    dataset: Dataset,
+    config: Config,
+    processes: Processes,
+    strategy: Strategy,
+    directory: Path,
+    stop: StopSignal,
+) -> Selection:
+    """Training length and calibration factor, from a training without the validation classes.
+
+    That training lives in ``selection/`` inside the run directory, in the same form as a run.
+    """
+    if not needs_validation(config.evaluation):
+        return Selection(config.train.steps, 0.0, "fixed by the configuration")
+    path = directory / "selection" / "selection.json"
+    if path.exists():
+        return Selection.read(path)
+    problem = selection_problem(dataset, config)
+    say(processes, f"selection: {problem.note}")
+
+    def validate(networks: Networks) -> dict[str, float]:
+        scored = score_problem(networks, problem, config, processes)
+        return validation_figures(scored.seen, scored.unseen)
+
+    fit(
+        problem,
+        config,
+        processes,
+        strategy,
+        path.parent,
+        title="selection",
+        steps=config.train.steps,
+        fingerprint=dataset.fingerprint,
+        stop=stop,
+        validate=validate,
+    )
+    metrics = read_metrics(path.parent / "metrics.jsonl")
+    selection = select(metrics, config.evaluation, config.train.steps, problem.note)
+    processes.once(lambda: selection.write(path))
+    say(
+        processes,
+        f"selection: {selection.steps} steps, calibration factor "
+        f"{selection.calibration_factor:.3f}, validation H {selection.validation['H']:.3f}"
+        if selection.validation
+        else "",
+    )
+    return selection

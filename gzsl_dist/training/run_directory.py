@@ -1,0 +1,67 @@
+"""A run's folder: its configuration, and that no other run is already in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gzsl_dist.config import Config
+from gzsl_dist.config_file import read_run_config, to_yaml
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.errors import InputError
+
+FREE_TO_DIFFER = ("run", "log", "checkpoint", "train.strategy", "train.device")
+"""Settings that do not change what a run computes; a resumed run may give others."""
+
+
+def open_run_directory(config: Config, processes: Processes) -> Path:
+    """Make the run directory, or check that it holds an earlier start of this very run.
+
+    Raises:
+        InputError: it belongs to another configuration, or cannot be written.
+    """
+    directory = config.run_dir
+
+    def claim() -> None:
+        if (directory / "config.yaml").exists():
+            _check_same_run(directory, config)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
+        except OSError as error:
+            raise InputError(
+                f"run directory {directory}: cannot be written ({error.strerror}); choose "
+                "another with --run.dir"
+            ) from None
+
+    processes.once(claim)
+    return directory
+
+
+def _check_same_run(directory: Path, config: Config) -> None:
+    theirs = _compared(read_run_config(directory).model_dump())
+    for name, ours in _compared(config.model_dump()).items():
+        if theirs.get(name) != ours:
+            raise InputError(
+                f"run directory {directory} holds a run with {name} = {theirs.get(name)}, not "
+                f"{ours}; use another --run.dir, or delete it"
+            )
+
+
+def _compared(values: dict[str, Any]) -> dict[str, Any]:
+    flat = _flatten(values, "")
+    return {
+        name: value
+        for name, value in flat.items()
+        if not any(name == free or name.startswith(free + ".") for free in FREE_TO_DIFFER)
+    }
+
+
+def _flatten(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,57 @@
+"""A finished (or interrupted) run, loaded for use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gzsl_dist.config import Config
+from gzsl_dist.config_file import read_run_config
+from gzsl_dist.data.dataset import Dataset
+from gzsl_dist.data.load import load_dataset
+from gzsl_dist.data.problem import Problem, final_problem
+from gzsl_dist.distributed import checkpoint
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.selection import Selection
+from gzsl_dist.models.networks import Networks, build_networks
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """Networks of a run's newest checkpoint and what they were trained on."""
+
+    config: Config
+    dataset: Dataset
+    problem: Problem
+    networks: Networks
+    selection: Selection
+    step: int
+
+
+def load_run(run: Path, processes: Processes) -> TrainedRun:
+    """Load a run directory.
+
+    Raises:
+        InputError: no run, no checkpoint, or its data set is not the one it was trained on.
+    """
+    config = read_run_config(run)
+    found = checkpoint.checkpoints(run / "checkpoints")
+    if not found:
+        raise InputError(f"{run}: has no checkpoint; let gzsl_dist.train get that far first")
+    dataset = load_dataset(config.data.path)
+    problem = final_problem(dataset, config)
+    networks = build_networks(
+        config,
+        feature_dim=problem.feature_dim,
+        semantic_dim=problem.semantic_dim,
+        seen_count=problem.seen_count,
+    ).to(processes.device)
+    checkpoint.load(found[-1], networks, {}, dataset.fingerprint)
+    chosen = run / "selection" / "selection.json"
+    selection = (
+        Selection.read(chosen)
+        if chosen.exists()
+        else Selection(found[-1].step, 0.0, "fixed by the configuration")
+    )
+    return TrainedRun(config, dataset, problem, networks, selection, found[-1].step)

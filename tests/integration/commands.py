@@ -1,0 +1,65 @@
+"""Run the real commands in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SMALL = (
+    "--config",
+    str(ROOT / "configs" / "digits.yaml"),
+    "--train.steps",
+    "12",
+    "--train.batch_size",
+    "32",
+    "--log.every",
+    "3",
+    "--checkpoint.every",
+    "5",
+    "--evaluation.every",
+    "6",
+    "--evaluation.rows_per_class",
+    "20",
+    "--evaluation.iterations",
+    "20",
+)
+
+
+def run(
+    module: str, *arguments: object, processes: int = 1, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m gzsl_dist.<module>``, under torchrun for more than one process."""
+    return subprocess.run(
+        command(module, *arguments, processes=processes),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=ROOT,
+        env=environment(),
+        check=False,
+    )
+
+
+def command(module: str, *arguments: object, processes: int = 1) -> list[str]:
+    start = [sys.executable, "-m"]
+    if processes > 1:
+        start += ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
+    return [*start, f"gzsl_dist.{module}", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    launched = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_PROCID", "SLURM_NTASKS")
+    kept = {key: value for key, value in os.environ.items() if key not in launched}
+    return kept | {"OMP_NUM_THREADS": "1"}
+
+
+def error_line(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
+    """The one line that a failed command printed on stderr."""
+    assert done.returncode == code, done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]

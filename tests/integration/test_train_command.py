@@ -1,0 +1,293 @@
+"""The commands on the embedded digits, in real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from gzsl_dist.monitoring.logbook import read_metrics
+
+from .commands import SMALL, command, environment, error_line, run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run on one process."""
+    directory = tmp_path_factory.mktemp("runs") / "one"
+    done = run("train", *SMALL, "--run.dir", directory)
+    assert done.returncode == 0, done.stderr
+    assert "iapc on digits" in done.stdout
+    assert "calibrated" in done.stdout
+    return directory
+
+
+def result_of(directory: Path) -> dict[str, Any]:
+    return json.loads((directory / "result.json").read_text())
+
+
+def weights_of(directory: Path, step: int = 12) -> dict[str, np.ndarray]:
+    return load_file(directory / "checkpoints" / f"step-{step:08d}" / "networks.safetensors")
+
+
+def losses_of(directory: Path) -> list[dict[str, float]]:
+    return [
+        {key: value for key, value in line.items() if "loss" in key or key == "step"}
+        for line in read_metrics(directory / "metrics.jsonl")
+    ]
+
+
+def test_run_directory_holds_what_the_design_says(finished: Path) -> None:
+    result = result_of(finished)
+    for name in ("U", "S", "H", "T1", "AUSUC"):
+        assert 0 <= result[name] <= 1
+    assert set(result["raw"]) == {"U", "S", "H"}
+    u, s = result["U"], result["S"]
+    assert result["H"] == pytest.approx(2 * u * s / (u + s) if u + s else 0)
+    assert np.mean(list(result["per_class"]["unseen"].values())) == pytest.approx(u)
+    assert np.mean(list(result["per_class"]["seen"].values())) == pytest.approx(s)
+    assert result["steps"] == 12
+    assert result["dataset"]["name"] == "digits"
+    assert len(result["dataset"]["fingerprint"]) == 64
+    steps = [line["step"] for line in read_metrics(finished / "metrics.jsonl")]
+    assert steps == [3, 6, 9, 12]
+    for line in read_metrics(finished / "metrics.jsonl"):
+        assert np.isfinite(line["critic/total_loss"])
+        assert np.isfinite(line["generator/total_loss"])
+    saved = sorted(path.name for path in (finished / "checkpoints").iterdir())
+    assert saved == ["step-00000010", "step-00000012"]
+    assert yaml.safe_load((finished / "config.yaml").read_text())["train"]["steps"] == 12
+
+
+def test_tensorboard_shows_the_losses(finished: Path) -> None:
+    events = EventAccumulator(str(finished / "tensorboard")).Reload()
+    logged = read_metrics(finished / "metrics.jsonl")
+    shown = events.Scalars("critic/prototype_loss")
+    assert [event.step for event in shown] == [line["step"] for line in logged]
+    assert [event.value for event in shown] == pytest.approx(
+        [line["critic/prototype_loss"] for line in logged], rel=1e-5
+    )
+
+
+def test_validation_chose_the_calibration_factor(finished: Path) -> None:
+    selection = json.loads((finished / "selection" / "selection.json").read_text())
+    lines = read_metrics(finished / "selection" / "metrics.jsonl")
+    validated = [line for line in lines if "validation/H" in line]
+    assert [line["step"] for line in validated] == [6, 12]
+    assert selection["calibration_factor"] == validated[-1]["validation/calibration_factor"]
+    assert result_of(finished)["calibration"] == {
+        "mode": "validation",
+        "factor": selection["calibration_factor"],
+    }
+
+
+def test_the_resolved_configuration_repeats_the_run(finished: Path, tmp_path: Path) -> None:
+    done = run("train", "--config", finished / "config.yaml", "--run.dir", tmp_path / "again")
+    assert done.returncode == 0, done.stderr
+    assert losses_of(tmp_path / "again") == losses_of(finished)
+    again, first = weights_of(tmp_path / "again"), weights_of(finished)
+    assert all((again[name] == first[name]).all() for name in first)
+
+
+@pytest.mark.parametrize("processes", [2])
+def test_two_processes_give_the_same_run(finished: Path, tmp_path: Path, processes: int) -> None:
+    directory = tmp_path / "two"
+    done = run("train", *SMALL, "--run.dir", directory, processes=processes)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("iapc on digits:") == 1
+    for ours, theirs in zip(losses_of(directory), losses_of(finished), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
+    ours, theirs = weights_of(directory), weights_of(finished)
+    for name in theirs:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=2e-5, err_msg=name)
+    one, two = result_of(finished), result_of(directory)
+    assert (two["strategy"], two["world_size"]) == ("ddp", 2)
+    for name in ("U", "S", "H", "T1", "AUSUC"):
+        assert two[name] == pytest.approx(one[name], abs=1e-3)
+
+
+def test_a_stopped_run_resumes_to_the_same_weights(finished: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "stopped"
+    arguments = [*SMALL, "--run.dir", directory, "--log.every", "1"]
+    process = subprocess.Popen(
+        command("train", *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    metrics = directory / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while len(read_metrics(metrics)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.fail("the run ended before the signal arrived; make it longer")
+    assert process.returncode == 75, stderr
+    assert "the same command resumes" in stderr
+    done = run("train", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "resuming after step" in done.stdout
+    assert [line["step"] for line in read_metrics(metrics)] == list(range(1, 13))
+    resumed, whole = weights_of(directory), weights_of(finished)
+    assert all((resumed[name] == whole[name]).all() for name in whole)
+
+
+def test_a_finished_run_is_not_run_again(finished: Path) -> None:
+    before = (finished / "result.json").stat().st_mtime_ns
+    done = run("train", *SMALL, "--run.dir", finished)
+    assert done.returncode == 0, done.stderr
+    assert "finished" in done.stdout
+    assert (finished / "result.json").stat().st_mtime_ns == before
+
+
+def test_selection_may_choose_the_length(tmp_path: Path) -> None:
+    done = run("train", *SMALL, "--run.dir", tmp_path / "r", "--evaluation.selection", "validation")
+    assert done.returncode == 0, done.stderr
+    lines = read_metrics(tmp_path / "r" / "selection" / "metrics.jsonl")
+    best = max(
+        (line for line in lines if "validation/H" in line), key=lambda line: line["validation/H"]
+    )
+    assert result_of(tmp_path / "r")["steps"] == best["step"]
+
+
+def test_without_validation_only_the_final_training_runs(tmp_path: Path) -> None:
+    done = run("train", *SMALL, "--run.dir", tmp_path / "r", "--evaluation.calibration", "none")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "r" / "selection").exists()
+    result = result_of(tmp_path / "r")
+    assert {name: result[name] for name in "USH"} == result["raw"]
+
+
+@pytest.mark.parametrize("method", ["ce_gzsl", "wgan", "proxy_anchor"])
+def test_other_methods_run(method: str, tmp_path: Path) -> None:
+    arguments = ["--method", method, "--evaluation.calibration", "none"]
+    done = run("train", *SMALL, "--run.dir", tmp_path / method, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert result_of(tmp_path / method)["method"] == method
+
+
+@pytest.mark.parametrize("source", ["learned", "ema"])
+def test_other_prototypes_and_half_precision_run(source: str, tmp_path: Path) -> None:
+    arguments = ["--loss.prototype.source", source, "--train.precision", "bfloat16"]
+    done = run(
+        "train", *SMALL, "--run.dir", tmp_path / "r", "--evaluation.calibration", "none", *arguments
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_synthesize_and_evaluate_repeat_the_result(finished: Path, tmp_path: Path) -> None:
+    bank = tmp_path / "bank.h5"
+    done = run("synthesize", "--run", finished, "--out", bank, "--per-class", 20)
+    assert done.returncode == 0, done.stderr
+    with h5py.File(bank) as file:
+        assert file["features"].shape[0] == 20 * len(np.unique(file["labels"]))
+        assert file.attrs["step"] == 12
+    again = error_line(run("synthesize", "--run", finished, "--out", bank, "--per-class", 20))
+    assert "exists already" in again
+    for index, extra in enumerate(([], ["--bank", bank])):
+        out = tmp_path / f"{index}.json"
+        done = run("evaluate", "--run", finished, "--out", out, *extra)
+        assert done.returncode == 0, done.stderr
+        measured = json.loads(out.read_text())
+        for name in ("U", "S", "H", "T1", "AUSUC", "raw", "per_class"):
+            assert measured[name] == result_of(finished)[name], name
+
+
+def test_report_shows_the_figures(finished: Path, tmp_path: Path) -> None:
+    for name in ("report.html", "report.md"):
+        done = run("report", finished, "--out", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        text = (tmp_path / name).read_text()
+        assert f"{100 * result_of(finished)['H']:.1f}" in text
+    page = (tmp_path / "report.html").read_text()
+    assert 'src="data:image/png;base64,' in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_divergence_ends_with_3_and_names_loss_and_step(tmp_path: Path) -> None:
+    done = run(
+        "train", *SMALL, "--run.dir", tmp_path / "r", "--train.learning_rate", "1e30",
+        "--evaluation.calibration", "none",
+    )  # fmt: skip
+    line = error_line(done, 3)
+    assert "diverged" in line
+    assert "_loss is " in line
+    assert "at step " in line
+
+
+def test_another_configuration_in_the_same_directory_is_refused(finished: Path) -> None:
+    line = error_line(run("train", *SMALL, "--run.dir", finished, "--train.seed", 5))
+    assert "train.seed = 0, not 5" in line
+    assert "--run.dir" in line
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_no_write_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    line = error_line(run("train", *SMALL, "--run.dir", tmp_path / "r"))
+    assert "cannot be written" in line
+
+
+def test_a_file_in_the_way_of_the_run_directory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    line = error_line(run("train", *SMALL, "--run.dir", tmp_path / "file" / "r"))
+    assert "cannot be written" in line
+
+
+def test_a_damaged_checkpoint_is_named(finished: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "r"
+    folder = directory / "checkpoints" / "step-00000012"
+    folder.mkdir(parents=True)
+    (directory / "config.yaml").write_text((finished / "config.yaml").read_text())
+    line = error_line(run("evaluate", "--run", directory))
+    assert "step-00000012" in line
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "words"),
+    [
+        ("train", ["--data.path", "missing.h5"], "missing.h5"),
+        ("train", ["--config", "missing.yaml"], "missing.yaml"),
+        ("train", ["--train.strategy", "ddp"], "torchrun"),
+        ("train", ["--train.batch_size", "1"], "train.batch_size"),
+        ("evaluate", ["--run", "missing"], "missing"),
+        ("evaluate", [], "--run"),
+        ("synthesize", ["--run", "r", "--out", "b.h5", "--per-class", "0"], "per-class"),
+        ("synthesize", ["--run", "r", "--out", "b.h5", "--per-class", "5"], "config.yaml"),
+        ("report", ["missing", "--out", "r.html"], "missing"),
+        ("report", ["missing", "--out", "r.pdf"], ".html or .md"),
+    ],
+)
+def test_wrong_input_is_told_in_one_line(
+    module: str, arguments: list[str], words: str, tmp_path: Path
+) -> None:
+    extra = ["--run.dir", str(tmp_path / "r")] if module == "train" else []
+    assert words in error_line(run(module, *arguments, *extra))
+    assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    "module", ["train", "prepare", "simulate", "synthesize", "evaluate", "report"]
+)
+def test_help_needs_no_torch(module: str) -> None:
+    done = run(module, "--help")
+    assert done.returncode == 0
+    assert "usage:" in done.stdout
+    code = f"import sys, gzsl_dist.{module}; print('torch' in sys.modules)"
+    import sys
+
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
