@@ -46,11 +46,11 @@ class SemanticPrototypes(nn.Module):
 
 
 class MeanPrototypes(nn.Module):
-    """Exponential moving averages of the embeddings of each class.
+    """Means of the embeddings of each class, remembered as exponential moving averages.
 
-    For a class in the batch: ``normalize(mu m_c + (1 - mu) mean of its rows)``, with gradient
-    through the rows; for other classes the average so far. The averages are buffers, computed from
-    the global batch alike on every process.
+    For a class in the batch, the unit vector along the mean of its rows, with gradient; for other
+    classes their average, ``m_c <- normalize(mu m_c + (1 - mu) mean)``. The averages are buffers,
+    computed from the global batch alike on every process.
 
     Args:
         classes: number of classes.
@@ -67,11 +67,12 @@ class MeanPrototypes(nn.Module):
     def forward(self, semantics: Tensor, classes: slice, batch: Batch = None) -> Tensor:
         """Prototypes, ``(classes in the slice, d_u)``; `batch` moves the averages on."""
         if batch is None:
-            return self.means[classes].clone()  # not a view that later batches move
+            return self.means[classes].clone()
         embeddings, labels = batch
         sums = torch.zeros_like(self.means).index_add(0, labels, embeddings)
         counts = torch.bincount(labels, minlength=len(self.means))[:, None]
-        mixed = self.momentum * self.means + (1 - self.momentum) * sums / counts.clamp_min(1)
-        current = unit(torch.where(counts > 0, mixed, self.means))
-        self.means.copy_(current.detach())
-        return current[classes]
+        current = torch.where(counts > 0, unit(sums / counts.clamp_min(1)), self.means)
+        mixed = self.momentum * self.means + (1 - self.momentum) * current.detach()
+        prototypes = current[classes]
+        self.means.copy_(torch.where(counts > 0, unit(mixed), self.means))
+        return prototypes

@@ -37,6 +37,7 @@ class Logbook:
 
         path = directory / "metrics.jsonl"
         try:
+            directory.mkdir(parents=True, exist_ok=True)
             kept = [line for line in read_metrics(path) if line["step"] <= step]
             path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
             self._file = path.open("a", encoding="utf-8")

@@ -12,7 +12,7 @@ from gzsl_dist.models.prototypes import LearnedPrototypes, MeanPrototypes, Seman
 SIZES = {
     "noise_dim": 3,
     "generator_hidden": 8,
-    "critic_hidden": 8,
+    "critic_hidden": 11,
     "embedding_dim": 6,
     "projection_dim": 4,
     "comparator_hidden": 5,
@@ -45,10 +45,12 @@ def test_building_neither_reads_nor_moves_the_global_random_state() -> None:
 
 
 def test_sizes_come_from_the_configuration() -> None:
-    networks = build()
+    networks = build(prototype={"source": "semantic"})
     z, a, x = torch.randn(5, 3), torch.randn(5, 2), torch.rand(5, 10)
     assert networks.generator(z, a).shape == (5, 10)
+    assert networks.generator.noise_dim == 3
     assert networks.generator.hidden.out_features == 8
+    assert networks.critic.hidden_feature.out_features == 11
     assert networks.critic(x, a).shape == (5,)
     assert networks.embedding is not None
     h, u = networks.embedding(x)
@@ -56,7 +58,9 @@ def test_sizes_come_from_the_configuration() -> None:
     assert u.shape == (5, 4)
     assert networks.comparator is not None
     assert networks.comparator(h, torch.randn(9, 2)).shape == (5, 9)
-    assert networks.prototypes is not None
+    assert networks.comparator.hidden_embedding.out_features == 5
+    assert isinstance(networks.prototypes, SemanticPrototypes)
+    assert networks.prototypes.hidden.out_features == 7
     assert networks.prototypes(torch.randn(9, 2), slice(0, 9)).shape == (9, 4)
 
 

@@ -76,6 +76,13 @@ def test_chunks_change_nothing_and_bound_the_block(
     torch.testing.assert_close(actual, expected)
 
 
+def test_a_block_within_the_limit_is_not_recomputed(monkeypatch: pytest.MonkeyPatch) -> None:
+    comparator, h, a = problem(7, 4)
+    monkeypatch.setattr(module, "CHUNK_VALUES", 7 * 4 * 5)
+    monkeypatch.setattr(module, "checkpoint", None)
+    assert comparator(h, a).shape == (7, 4)
+
+
 def test_a_limit_below_one_row_goes_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
     comparator, h, a = problem(3, 4)
     whole = comparator(h, a)

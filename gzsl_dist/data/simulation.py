@@ -1,0 +1,112 @@
+"""Simulated data sets with the shapes of real ones and structure that can be learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gzsl_dist.data.dataset import Dataset, FloatArray, IntArray
+from gzsl_dist.data.draws import Stream, permutation, philox
+from gzsl_dist.errors import InputError
+
+BLOCK = 4096  # rows drawn at a time
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a data set: classes, d_x, d_a and rows."""
+
+    seen: int
+    unseen: int
+    feature_dim: int
+    semantic_dim: int
+    rows: int
+
+
+SHAPES = {
+    "cub": Shape(150, 50, 2048, 1024, 11_788),
+    "awa2": Shape(40, 10, 2048, 85, 37_322),
+    "sun": Shape(645, 72, 2048, 102, 14_340),
+    "imagenet21k": Shape(20_841, 1_000, 2048, 512, 109_205),
+}
+"""Classes, d_x (ResNet-101), d_a and rows as published; imagenet21k with five rows a class."""
+
+MINIMUM_ROWS = 4  # of a class: one to measure S on, and enough to train and validate
+
+
+def simulate(like: str, rows: int | None = None, seed: int = 0) -> Dataset:
+    """Draw a data set.
+
+    A class's mean is a fixed random two-layer function of its semantics, so unseen classes can be
+    inferred; rows scatter around it along a few directions that all classes share, and features
+    are cut at zero as after a ReLU. Rows are dealt to classes in turn; a fifth of each seen
+    class's rows are test rows; a third of the seen classes are validation classes.
+
+    Args:
+        like: ``cub``, ``awa2``, ``sun`` or ``imagenet21k``.
+        rows: number of rows; default as published.
+        seed: decides everything.
+
+    Raises:
+        InputError: fewer rows than `MINIMUM_ROWS` a class.
+    """
+    shape = SHAPES[like]
+    count = shape.seen + shape.unseen
+    total = shape.rows if rows is None else rows
+    if total < MINIMUM_ROWS * count:
+        raise InputError(
+            f"--rows {total}: {count} classes like {like} need at least {MINIMUM_ROWS * count} rows"
+        )
+    draw = np.random.Generator(philox(seed, Stream.SPLIT, 0))
+    semantics = draw.standard_normal((count, shape.semantic_dim), dtype=np.float32)
+    means = _class_means(semantics, shape.feature_dim, draw)
+    labels = np.arange(total, dtype=np.int64) % count
+    return Dataset(
+        name=f"simulated-{like}",
+        features=_features(means, labels, draw),
+        labels=labels,
+        semantics=semantics,
+        classes=tuple(f"class {number + 1}" for number in range(count)),
+        splits=_splits(labels, shape, permutation(seed, Stream.SPLIT, 1, count)),
+    )
+
+
+def _class_means(semantics: FloatArray, width: int, draw: np.random.Generator) -> FloatArray:
+    hidden = 64
+    first = draw.standard_normal((semantics.shape[1], hidden), dtype=np.float32)
+    second = draw.standard_normal((hidden, width), dtype=np.float32)
+    second /= np.float32(hidden**0.5)
+    means: FloatArray = np.tanh(semantics @ first / np.float32(len(first) ** 0.5)) @ second
+    return means
+
+
+def _features(means: FloatArray, labels: IntArray, draw: np.random.Generator) -> FloatArray:
+    width, directions = means.shape[1], 32
+    shared = draw.standard_normal((directions, width), dtype=np.float32) / np.sqrt(directions)
+    features = np.empty((len(labels), width), dtype=np.float32)
+    for first in range(0, len(labels), BLOCK):
+        block = labels[first : first + BLOCK]
+        scatter = draw.standard_normal((len(block), directions), dtype=np.float32) @ shared
+        noise = draw.standard_normal((len(block), width), dtype=np.float32)
+        np.maximum(
+            means[block] + 0.5 * scatter + 0.3 * noise, 0, out=features[first : first + BLOCK]
+        )
+    return features
+
+
+def _splits(labels: IntArray, shape: Shape, order: IntArray) -> dict[str, IntArray]:
+    """Unseen, then validation classes are the first of a random order."""
+    count = len(order)
+    unseen = np.isin(labels, order[: shape.unseen])
+    validation = np.isin(labels, order[shape.unseen : shape.unseen + shape.seen // 3])
+    within = np.arange(len(labels)) // count  # a row's number within its class
+    test_seen = ~unseen & (within % 5 == 3)
+    trainval = ~unseen & ~test_seen
+    return {
+        "trainval": np.flatnonzero(trainval),
+        "test_seen": np.flatnonzero(test_seen),
+        "test_unseen": np.flatnonzero(unseen),
+        "train": np.flatnonzero(trainval & ~validation),
+        "val": np.flatnonzero(trainval & validation),
+    }

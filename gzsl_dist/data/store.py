@@ -1,0 +1,102 @@
+"""Prepared data sets: one HDF5 file each."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from gzsl_dist.data.dataset import OPTIONAL_SPLITS, REQUIRED_SPLITS, Dataset
+from gzsl_dist.data.hdf5 import open_hdf5
+from gzsl_dist.data.validation import validate
+from gzsl_dist.errors import InputError
+
+FORMAT = "gzsl_dist-dataset"
+FORMAT_VERSION = 1
+
+
+def write_dataset(path: Path, dataset: Dataset, *, overwrite: bool = False) -> None:
+    """Write a data set beside, then rename it into place.
+
+    Layout: ``features`` (N, D) float32, ``labels`` (N,) and ``splits/<name>`` int64, 0-based,
+    ``semantics`` (C, d_a) float32, ``classes`` (C,) UTF-8; attributes ``format``,
+    ``format_version``, ``name``, ``fingerprint`` and ``missing``.
+
+    Raises:
+        InputError: the file exists, or cannot be written.
+    """
+    check_target(path, overwrite=overwrite)
+    partial = path.with_name(f".writing-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with h5py.File(partial, "w") as file:
+            file["features"] = dataset.features
+            file["labels"] = dataset.labels
+            file["semantics"] = dataset.semantics
+            file.create_dataset("classes", data=list(dataset.classes), dtype=h5py.string_dtype())
+            for name, rows in dataset.splits.items():
+                file[f"splits/{name}"] = rows
+            file.attrs.update(
+                format=FORMAT,
+                format_version=FORMAT_VERSION,
+                name=dataset.name,
+                fingerprint=dataset.fingerprint,
+                missing="\n".join(dataset.missing),
+            )
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        reason = error.strerror or str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be written ({reason}); choose another place") from None
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Refuse to replace a file unasked.
+
+    Raises:
+        InputError: the file exists and `overwrite` is off.
+    """
+    if path.exists() and not overwrite:
+        raise InputError(f"{path}: exists already; choose another file or give --overwrite")
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Read and check a data set.
+
+    Raises:
+        InputError: missing, not a prepared data set, damaged, or wrong in itself.
+    """
+    with open_hdf5(path) as file:
+        if file.attrs.get("format") != FORMAT:
+            raise InputError(f"{path}: not a prepared data set; make one with gzsl_dist.prepare")
+        if file.attrs.get("format_version") != FORMAT_VERSION:
+            raise InputError(
+                f"{path}: format version {file.attrs.get('format_version')}, this program reads "
+                f"{FORMAT_VERSION}; prepare it again"
+            )
+        try:
+            splits = file["splits"]
+            dataset = Dataset(
+                name=str(file.attrs["name"]),
+                features=np.asarray(file["features"], dtype=np.float32),
+                labels=np.asarray(file["labels"], dtype=np.int64),
+                semantics=np.asarray(file["semantics"], dtype=np.float32),
+                classes=tuple(file["classes"].asstr()[:].tolist()),
+                splits={
+                    name: np.asarray(splits[name], dtype=np.int64)
+                    for name in (*REQUIRED_SPLITS, *OPTIONAL_SPLITS)
+                    if name in splits or name in REQUIRED_SPLITS
+                },
+                missing=tuple(str(file.attrs["missing"]).splitlines()),
+            )
+            fingerprint = str(file.attrs["fingerprint"])
+        except (KeyError, OSError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: damaged ({error}); prepare it again") from None
+    validate(dataset)
+    if dataset.fingerprint != fingerprint:
+        raise InputError(f"{path}: contents do not match their fingerprint; prepare it again")
+    return dataset

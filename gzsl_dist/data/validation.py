@@ -1,0 +1,141 @@
+"""Checks that every data set passes before anything is trained on it."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from gzsl_dist.data.dataset import REQUIRED_SPLITS, Dataset, IntArray
+from gzsl_dist.errors import InputError
+
+
+def validate(dataset: Dataset) -> None:
+    """Check a data set in itself; splits and labels are 0-based here.
+
+    Raises:
+        InputError: one line that says what is wrong, in which part, and what to do.
+    """
+    where = f"data set {dataset.name}"
+    _check_shapes(dataset, where)
+    _check_finite(dataset.features, "features", "row", where)
+    _check_finite(dataset.semantics, "semantics", "class", where)
+    _check_semantics(dataset, where)
+    count = len(dataset.classes)
+    outside = (dataset.labels < 0) | (dataset.labels >= count)
+    if outside.any():
+        row = int(np.flatnonzero(outside)[0])
+        raise InputError(
+            f"{where}: {outside.sum()} labels are outside the {count} classes, the first at row "
+            f"{row + 1}; every label needs semantics"
+        )
+    _check_splits(dataset, where)
+    _check_classes(dataset, where)
+
+
+def _check_shapes(dataset: Dataset, where: str) -> None:
+    rows = len(dataset.labels)
+    if dataset.features.ndim != 2 or len(dataset.features) != rows:
+        raise InputError(
+            f"{where}: features have shape {dataset.features.shape}, labels have {rows} rows; "
+            "one row of features is needed for each label"
+        )
+    if dataset.semantics.ndim != 2 or len(dataset.semantics) != len(dataset.classes):
+        raise InputError(
+            f"{where}: semantics have shape {dataset.semantics.shape} for "
+            f"{len(dataset.classes)} class names; one vector is needed for each class"
+        )
+
+
+def _check_finite(array: np.ndarray, part: str, unit: str, where: str) -> None:
+    if np.isfinite(array.sum(dtype=np.float64)):
+        return
+    bad = ~np.isfinite(array).all(axis=1)
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0]) + 1
+        raise InputError(
+            f"{where}: {part} have NaN or infinite values in {bad.sum()} {unit}s, the first is "
+            f"{unit} {first}; repair or drop them"
+        )
+
+
+def _check_semantics(dataset: Dataset, where: str) -> None:
+    semantics, names = dataset.semantics, dataset.classes
+    if len(semantics) > 1 and (semantics == semantics[0]).all():
+        raise InputError(f"{where}: all classes have the same semantics; give each its own")
+    zero = np.flatnonzero(~semantics.any(axis=1))
+    if len(zero):
+        raise InputError(
+            f"{where}: class {names[zero[0]]!r} has no semantics (all zeros); give it a vector"
+        )
+    _, first, where_of = np.unique(semantics, axis=0, return_index=True, return_inverse=True)
+    copies = np.flatnonzero(first[where_of.ravel()] != np.arange(len(semantics)))
+    if len(copies):
+        twin = first[where_of.ravel()[copies[0]]]
+        raise InputError(
+            f"{where}: classes {names[twin]!r} and {names[copies[0]]!r} have the same semantics "
+            "and could never be told apart; give each its own"
+        )
+
+
+def _check_splits(dataset: Dataset, where: str) -> None:
+    rows = len(dataset.labels)
+    for name, split in dataset.splits.items():
+        if not len(split):
+            raise InputError(f"{where}: split {name} is empty; it needs rows")
+        check_indices(split, rows, f"{where}: split {name}", first=0)
+    for one, other in combinations(REQUIRED_SPLITS, 2):
+        both = np.intersect1d(dataset.splits[one], dataset.splits[other])
+        if len(both):
+            raise InputError(
+                f"{where}: splits {one} and {other} overlap in {len(both)} rows, the first is row "
+                f"{both[0] + 1}; a row belongs to one of them"
+            )
+
+
+def check_indices(indices: IntArray, rows: int, where: str, *, first: int) -> None:
+    """Check that indices are distinct and in ``[first, rows + first)``.
+
+    Raises:
+        InputError: they are not; `where` begins the message.
+    """
+    if first == 1 and (indices == 0).any():
+        raise InputError(f"{where}: holds 0, but indices start at 1 in this format; add 1 to all")
+    outside = (indices < first) | (indices >= rows + first)
+    if outside.any():
+        raise InputError(
+            f"{where}: index {indices[outside][0]} is outside the {rows} rows; check that features "
+            "and splits belong together"
+        )
+    values, counts = np.unique(indices, return_counts=True)
+    if (counts > 1).any():
+        raise InputError(
+            f"{where}: index {values[counts > 1][0]} occurs more than once ({(counts > 1).sum()} "
+            "such indices); list every row once"
+        )
+
+
+def _check_classes(dataset: Dataset, where: str) -> None:
+    names = dataset.classes
+
+    def classes(split: str) -> set[int]:
+        return set(dataset.labels[dataset.splits[split]].tolist())
+
+    seen, unseen = classes("trainval"), classes("test_unseen")
+    if len(seen) < 2:
+        raise InputError(f"{where}: has {len(seen)} seen class; at least two are needed")
+    if both := seen & unseen:
+        raise InputError(
+            f"{where}: class {names[min(both)]!r} is both seen (in trainval) and unseen (in "
+            "test_unseen); a class is one of them"
+        )
+    if untrained := classes("test_seen") - seen:
+        raise InputError(
+            f"{where}: class {names[min(untrained)]!r} has rows in test_seen but none in trainval; "
+            "move it to test_unseen or give it training rows"
+        )
+    if rowless := set(range(len(names))) - seen - unseen:
+        raise InputError(
+            f"{where}: class {names[min(rowless)]!r} has semantics but no rows in trainval or "
+            f"test_unseen ({len(rowless)} such classes); remove it or add its rows"
+        )

@@ -1,0 +1,40 @@
+"""Write a simulated data set with the shapes of a real one: ``python -m gzsl_dist.simulate``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from gzsl_dist.command import CommandParser, positive_integer, run_command
+
+LIKE = ("cub", "awa2", "sun", "imagenet21k")
+
+
+def main(arguments: list[str]) -> int:
+    """Simulate as the command line says."""
+    parser = CommandParser(prog="python -m gzsl_dist.simulate", description=__doc__)
+    parser.add_argument("out_dir", type=Path, metavar="OUT_DIR", help="folder for dataset.h5")
+    parser.add_argument("--like", required=True, choices=LIKE, help="whose shapes")
+    parser.add_argument("--rows", type=positive_integer, help="number of rows [as published]")
+    parser.add_argument("--seed", type=int, default=0, help="decides everything [0]")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    options = parser.parse_args(arguments)
+
+    from gzsl_dist.data.simulation import simulate
+    from gzsl_dist.data.store import check_target, write_dataset
+    from gzsl_dist.errors import InputError
+    from gzsl_dist.prepare import summary
+
+    if options.seed < 0:
+        raise InputError(f"--seed {options.seed}: must be 0 or more")
+    path = options.out_dir / "dataset.h5"
+    check_target(path, overwrite=options.overwrite)
+    dataset = simulate(options.like, options.rows, options.seed)
+    write_dataset(path, dataset, overwrite=options.overwrite)
+    print(summary(dataset))
+    print(f"written: {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv[1:])
