@@ -130,8 +130,9 @@ class TrainSettings(Section):
     strategy: Literal["auto", "single", "ddp"] = Field(
         "auto", description="How processes work together; auto: single at one, ddp above."
     )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Precision of the networks; losses are always float32."
+    precision: Literal["float32", "bfloat16", "float64"] = Field(
+        "float32",
+        description="Precision of the networks; with bfloat16, weights and losses stay float32.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto takes a GPU for each process if there is one."

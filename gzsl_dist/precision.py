@@ -16,8 +16,13 @@ def at_least_float32(values: Tensor) -> Tensor:
     return values if values.element_size() >= 4 else values.float()
 
 
+def network_dtype(precision: str) -> torch.dtype:
+    """Type of weights and batches: float64 for float64, else float32."""
+    return torch.float64 if precision == "float64" else torch.float32
+
+
 def network_precision(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Context for the networks' forward passes: nothing for float32, autocast for bfloat16.
+    """Context for the networks' forward passes: autocast for bfloat16, else nothing.
 
     Losses stay outside of it.
     """

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class SoftmaxClassifier:
 
     def scores(self, inputs: Tensor) -> Tensor:
         """Log-probabilities, ``(rows, classes)``, of ``(rows, d)``."""
-        return torch.log_softmax(inputs.float() @ self.weight.T + self.bias, dim=1)
+        return torch.log_softmax(at_least_float32(inputs) @ self.weight.T + self.bias, dim=1)
 
 
 def fit_softmax(
@@ -52,7 +53,7 @@ def fit_softmax(
         weight_decay: strength of the L2 penalty, of weights but not of biases.
         iterations: of L-BFGS at most.
     """
-    inputs = inputs.float()
+    inputs = at_least_float32(inputs)
     squares = inputs.double().square().sum()
     count, squares = processes.add(torch.stack([squares.new_tensor(len(labels)), squares])).tolist()
     length = max((squares / count) ** 0.5, 1e-12)

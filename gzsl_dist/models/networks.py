@@ -11,6 +11,7 @@ from gzsl_dist.models.critic import Critic
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.generator import Generator
 from gzsl_dist.models.prototypes import LearnedPrototypes, MeanPrototypes, SemanticPrototypes
+from gzsl_dist.precision import network_dtype
 
 Prototypes = LearnedPrototypes | SemanticPrototypes | MeanPrototypes
 
@@ -70,4 +71,5 @@ def build_networks(
                 )
         if loss.critic.comparator:
             comparator = Comparator(sizes.embedding_dim, semantic_dim, sizes.comparator_hidden)
-        return Networks(generator, critic, embedding, prototypes, comparator)
+        networks = Networks(generator, critic, embedding, prototypes, comparator)
+    return networks.to(network_dtype(config.train.precision))

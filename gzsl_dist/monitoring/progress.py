@@ -60,7 +60,7 @@ class StepProgress:
         """Show that `step` steps are done; `latest` is the last logged line."""
         if self._quiet:
             return
-        numbers = "  ".join(f"{name} {value:.3f}" for name, value in _shown(latest).items())
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in _shown(latest).items())
         if self._bar is not None:
             self._bar.update(self._task, completed=step, latest=numbers)
             return

@@ -20,7 +20,7 @@ from gzsl_dist.errors import DivergedError, PreemptedError
 from gzsl_dist.models.networks import Networks, build_networks
 from gzsl_dist.monitoring.logbook import Logbook
 from gzsl_dist.monitoring.progress import StepProgress, say
-from gzsl_dist.precision import network_precision
+from gzsl_dist.precision import network_dtype, network_precision
 from gzsl_dist.training.embedding_losses import Losses
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
 from gzsl_dist.training.stop_signal import StopSignal
@@ -42,7 +42,8 @@ class Trainer:
         self, problem: Problem, config: Config, processes: Processes, strategy: Strategy
     ) -> None:
         self.config = config
-        self.semantics = problem.semantics[: problem.seen_count].to(processes.device)
+        dtype = network_dtype(config.train.precision)
+        self.semantics = problem.semantics[: problem.seen_count].to(processes.device, dtype)
         self.networks = build_networks(
             config,
             feature_dim=problem.feature_dim,
@@ -56,6 +57,7 @@ class Trainer:
             noise_dim=config.model.noise_dim,
             seed=config.train.seed,
             device=processes.device,
+            dtype=dtype,
         )
         arguments = (self.networks, self.semantics, config, processes)
         self.critic_objective = CriticObjective(*arguments)
@@ -162,6 +164,12 @@ def fit(
         say(processes, f"{title}: resuming after step {done} of {steps}")
 
     def save(step: int) -> None:
+        for name, value in trainer.networks.state_dict().items():
+            if not value.isfinite().all():  # a gradient can overflow where no loss did
+                raise DivergedError(
+                    f"training diverged: weights {name} are not finite after step {step}; the "
+                    "last good checkpoint is kept; try a lower --train.learning_rate"
+                )
         checkpoint.save(
             folder,
             step,
