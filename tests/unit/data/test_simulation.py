@@ -1,0 +1,57 @@
+"""Simulated data: the shapes asked for, valid, repeatable, and possible to learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gzsl_dist.data import simulation
+from gzsl_dist.data.simulation import SHAPES, Shape, simulate
+from gzsl_dist.data.validation import validate
+from gzsl_dist.errors import InputError
+
+from .test_digits import ridge_t1
+
+
+@pytest.mark.parametrize("like", ["cub", "awa2", "sun"])
+def test_shapes(like: str) -> None:
+    shape = SHAPES[like]
+    rows = 5 * (shape.seen + shape.unseen)
+    data = simulate(like, rows)
+    validate(data)
+    assert data.features.shape == (rows, shape.feature_dim)
+    assert data.features.dtype == np.float32
+    assert data.features.min() >= 0
+    assert data.semantics.shape == (shape.seen + shape.unseen, shape.semantic_dim)
+    assert len(data.seen_classes) == shape.seen
+    assert len(data.unseen_classes) == shape.unseen
+    validation = np.unique(data.labels[data.splits["val"]])
+    assert len(validation) == shape.seen // 3
+    assert not np.isin(validation, data.labels[data.splits["train"]]).any()
+    assert np.isin(
+        np.concatenate([data.splits["train"], data.splits["val"]]), data.splits["trainval"]
+    ).all()
+
+
+def test_the_largest_shape_has_21841_classes() -> None:
+    shape = SHAPES["imagenet21k"]
+    assert shape.seen + shape.unseen == 21_841
+    assert shape.semantic_dim == 512
+
+
+def test_the_seed_decides() -> None:
+    assert simulate("awa2", 300).fingerprint == simulate("awa2", 300).fingerprint
+    assert simulate("awa2", 300).fingerprint != simulate("awa2", 300, seed=1).fingerprint
+
+
+def test_unseen_classes_can_be_inferred_from_semantics(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Shape(seen=80, unseen=10, feature_dim=256, semantic_dim=16, rows=1800)
+    monkeypatch.setitem(simulation.SHAPES, "awa2", small)
+    data = simulate("awa2")
+    assert ridge_t1(data, data.splits["trainval"], data.splits["test_unseen"]) > 0.4  # chance: 0.1
+
+
+def test_too_few_rows_name_the_minimum() -> None:
+    with pytest.raises(InputError, match="--rows 100: 200 classes like cub need at least 800"):
+        simulate("cub", 100)
+    validate(simulate("cub", 800))
