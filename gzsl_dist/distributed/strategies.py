@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any, Protocol
 
 import torch
@@ -11,6 +12,13 @@ from torch.nn.parallel import DistributedDataParallel
 from gzsl_dist.config import TrainSettings
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
+
+# torch 2.13 renamed the option; older ones have the former name only.
+SYNC_BUFFERS = (
+    "forward_sync_buffers"
+    if "forward_sync_buffers" in signature(DistributedDataParallel.__init__).parameters
+    else "broadcast_buffers"
+)
 
 
 class Trainable(Protocol):
@@ -92,9 +100,8 @@ class DdpStrategy:
 
     def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
         """See `Strategy`. Buffers are not broadcast: they are computed alike everywhere."""
-        wrapped = DistributedDataParallel(
-            objective, broadcast_buffers=False, gradient_as_bucket_view=True
-        )
+        options: dict[str, Any] = {SYNC_BUFFERS: False, "gradient_as_bucket_view": True}
+        wrapped = DistributedDataParallel(objective, **options)
         return LocalTrainable(wrapped, settings, self.world_size)
 
 
