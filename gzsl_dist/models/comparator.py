@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from gzsl_dist.models.initialize import initialize
+from gzsl_dist.precision import at_least_float32
 
 SLOPE = 0.2
-CHUNK_VALUES = 1 << 24  # values of the (rows, classes, hidden) block that exist at a time
 
 
 class Comparator(nn.Module):
     """F: [h; a] -> hidden, LeakyReLU 0.2 -> 1 (Han et al., CVPR 2021), for all classes at once.
 
-    The first layer splits exactly into ``W_h h + W_a a_c``: both are computed once, and only their
-    sums are formed for each pair of a row and a class.
+    The first layer splits exactly into ``W_h h + W_a a_c``: both are computed once, and the pairs
+    of a row and a class never meet in a matrix product, nor as a block of ``rows x classes x
+    hidden`` values (`pair_scores`).
 
     Args:
         embedding_dim: size of h.
@@ -34,25 +34,23 @@ class Comparator(nn.Module):
 
     def forward(self, embeddings: Tensor, semantics: Tensor) -> Tensor:
         """Scores, ``(rows, classes)``, of ``(rows, embedding_dim)`` and ``(classes, d_a)``."""
-        rows = self.hidden_embedding(embeddings)
-        classes = self.hidden_semantic(semantics)
-        weight = self.output.weight[0]
-        step = max(1, CHUNK_VALUES // classes.numel())
-        if len(rows) <= step:
-            return pair_scores(rows, classes, weight)
-        # Chunks of rows, recomputed in the backward pass, bound the memory of the pairs.
-        parts = [
-            checkpoint(pair_scores, part, classes, weight, use_reentrant=False)
-            for part in rows.split(step)
-        ]
-        return torch.cat(parts)
+        rows = at_least_float32(self.hidden_embedding(embeddings))
+        classes = at_least_float32(self.hidden_semantic(semantics))
+        with torch.autocast(rows.device.type, enabled=False):
+            return pair_scores(rows, classes, self.output.weight[0])
 
 
 def pair_scores(rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
     """``(rows, classes)`` of ``w . LeakyReLU(r_i + c_j)``, all of width ``hidden``.
 
-    As ``LeakyReLU(t) = (1 + slope)/2 t + (1 - slope)/2 |t|``, the linear half needs no pairs.
+    As ``LeakyReLU(t) = (1 + slope)/2 t + (1 - slope)/2 |t|``, one half is linear and needs no
+    pairs. The other, ``sum_k w_k |r_ik + c_jk|``, is an L1 distance between rows and negated
+    classes, each scaled by ``|w_k|``; one for the positive weights, one for the negative.
     """
     linear = (rows @ weight)[:, None] + classes @ weight
-    bent = (rows[:, None] + classes).abs() @ weight
+    bent = torch.zeros_like(linear)
+    for sign in (1, -1):
+        part = sign * weight > 0
+        scale = sign * weight[part]
+        bent = bent + sign * torch.cdist(rows[:, part] * scale, -classes[:, part] * scale, p=1)
     return (1 + SLOPE) / 2 * linear + (1 - SLOPE) / 2 * bent

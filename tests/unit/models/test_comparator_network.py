@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from gzsl_dist.models import comparator as module
 from gzsl_dist.models.comparator import Comparator
 
 from .comparing import assert_gradients_match, concatenated_mlp, gradients, normal, randomized
@@ -47,47 +46,25 @@ def test_is_the_mlp_on_all_concatenated_pairs(rows: int, classes: int, seed: int
     torch.testing.assert_close(torch.autograd.grad(loss, h), torch.autograd.grad(expected_loss, h))
 
 
-@pytest.mark.parametrize("rows_at_a_time", [1, 2, 3, 6])
-def test_chunks_change_nothing_and_bound_the_block(
-    rows_at_a_time: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    comparator, h, a = problem(7, 4)
-    h.requires_grad_()
-    weights = normal(7, 4, seed=9)
-    limit = rows_at_a_time * 4 * 5  # rows x classes x hidden
+def test_no_block_of_all_pairs_is_kept_for_the_backward_pass() -> None:
+    comparator = Comparator(3, 2, 50)
+    sizes = []
 
-    whole = comparator(h, a)
-    expected = torch.autograd.grad((whole * weights).sum(), [h, *comparator.parameters()])
+    def keep(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.numel())
+        return tensor
 
-    blocks = []
-    pair_scores = module.pair_scores
-
-    def recorded(rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
-        blocks.append(len(rows) * classes.numel())
-        return pair_scores(rows, classes, weight)
-
-    monkeypatch.setattr(module, "CHUNK_VALUES", limit)
-    monkeypatch.setattr(module, "pair_scores", recorded)
-    chunked = comparator(h, a)
-    assert len(blocks) == -(-7 // rows_at_a_time)
-    assert max(blocks) <= limit
-    torch.testing.assert_close(chunked, whole)
-    actual = torch.autograd.grad((chunked * weights).sum(), [h, *comparator.parameters()])
-    torch.testing.assert_close(actual, expected)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        comparator(torch.randn(40, 3), torch.randn(30, 2)).sum()
+    assert max(sizes) <= 40 * 50  # rows x hidden, not rows x classes x hidden
 
 
-def test_a_block_within_the_limit_is_not_recomputed(monkeypatch: pytest.MonkeyPatch) -> None:
-    comparator, h, a = problem(7, 4)
-    monkeypatch.setattr(module, "CHUNK_VALUES", 7 * 4 * 5)
-    monkeypatch.setattr(module, "checkpoint", None)
-    assert comparator(h, a).shape == (7, 4)
-
-
-def test_a_limit_below_one_row_goes_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    comparator, h, a = problem(3, 4)
-    whole = comparator(h, a)
-    monkeypatch.setattr(module, "CHUNK_VALUES", 1)
-    torch.testing.assert_close(comparator(h, a), whole)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_weights_of_one_sign(sign: int) -> None:
+    comparator, h, a = problem(4, 3)
+    with torch.no_grad():
+        comparator.output.weight.abs_().mul_(sign)
+    torch.testing.assert_close(comparator(h, a), pairwise_scores(plain_mlp(comparator), h, a))
 
 
 def test_rows_and_classes_are_scored_independently() -> None:
