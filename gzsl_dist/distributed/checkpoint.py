@@ -131,7 +131,7 @@ def load(
             for name, trainable in trainables.items():
                 trainable.load_state_dict(optimizers[name])
     except Exception as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
             f"checkpoint {checkpoint.path}: cannot be loaded ({reason}); delete this folder to go "
             "on from the one before, or use another --run.dir"

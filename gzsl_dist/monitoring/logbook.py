@@ -13,11 +13,23 @@ from gzsl_dist.errors import InputError
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a metrics.jsonl; a last line cut off by a crash is left out."""
+    """All whole lines of a metrics.jsonl; a last line cut off by a crash is left out.
+
+    Raises:
+        InputError: a line before the last is not one that a run wrote.
+    """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    metrics = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
+        try:
+            values = json.loads(line)
+            metrics.append({"step": int(values["step"]), **values})
+        except (ValueError, TypeError, KeyError):
+            raise InputError(
+                f"{path}: line {number} is not a logged step; delete that line, or the run"
+            ) from None
+    return metrics
 
 
 class Logbook:

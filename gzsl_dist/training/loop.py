@@ -180,6 +180,12 @@ def fit(
             config.checkpoint.keep,
         )
 
+    if config.train.batch_size > len(problem.train):
+        say(
+            processes,
+            f"{title}: the batch of {config.train.batch_size} is larger than the "
+            f"{len(problem.train)} training rows; rows repeat in it",
+        )
     pending = PendingLosses(processes, done + 1, [])
     latest: dict[str, float] = {}
     logged_step, logged_time = done, time.monotonic()

@@ -59,6 +59,7 @@ def test_simulated_data_train(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "simulated-awa2" in done.stdout
+    assert "rows repeat" in done.stdout
     assert "at least 200" in error_line(
         run("simulate", tmp_path / "x", "--like", "awa2", "--rows", 9)
     )

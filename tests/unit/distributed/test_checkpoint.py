@@ -1,0 +1,130 @@
+"""Checkpoints: what was saved comes back, damage is named, and no code in them runs."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from gzsl_dist.config import TrainSettings
+from gzsl_dist.distributed import checkpoint
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.strategies import LocalTrainable
+from gzsl_dist.errors import InputError
+
+ALONE = Processes(0, 1, torch.device("cpu"))
+
+
+class Squares(nn.Module):
+    """An objective with something to optimize."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        loss = self.layer(x).square().sum()
+        return loss, {"total": loss.detach()}
+
+
+def trained(steps: int) -> tuple[Squares, LocalTrainable]:
+    torch.manual_seed(0)
+    objective = Squares()
+    side = LocalTrainable(objective, TrainSettings())
+    for step in range(steps):
+        side.step(torch.full((4, 3), float(step)))
+    return objective, side
+
+
+def save(folder: Path, step: int, keep: int = 2) -> tuple[Squares, LocalTrainable]:
+    objective, side = trained(step)
+    checkpoint.save(folder, step, objective, {"side": side}, "print", ALONE, keep)
+    return objective, side
+
+
+def test_a_restored_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    save(tmp_path, 3)
+    objective, side = trained(0)
+    (found,) = checkpoint.checkpoints(tmp_path)
+    assert found.step == 3
+    checkpoint.load(found, objective, {"side": side}, "print")
+    side.step(torch.full((4, 3), 3.0))
+    expected, _ = trained(4)
+    assert torch.equal(objective.layer.weight, expected.layer.weight)
+    assert torch.equal(objective.layer.bias, expected.layer.bias)
+
+
+def test_the_newest_are_kept_and_nothing_partial_is_listed(tmp_path: Path) -> None:
+    for step in (1, 2, 10):
+        save(tmp_path, step)
+    (tmp_path / ".writing-step-00000011").mkdir()
+    (tmp_path / "step-x").mkdir()
+    assert [found.step for found in checkpoint.checkpoints(tmp_path)] == [2, 10]
+    assert checkpoint.checkpoints(tmp_path / "missing") == []
+
+
+def test_another_data_set_is_refused_with_both_fingerprints(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    with pytest.raises(InputError, match=r"fingerprint print, this one has other"):
+        checkpoint.load(checkpoint.checkpoints(tmp_path)[0], Squares(), {}, "other")
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    path = tmp_path / "step-00000001" / checkpoint.STATE
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 9}))
+    with pytest.raises(InputError, match="format version 9"):
+        checkpoint.load(checkpoint.checkpoints(tmp_path)[0], Squares(), {}, "print")
+
+
+@pytest.mark.parametrize("name", [checkpoint.NETWORKS, checkpoint.OPTIMIZERS, checkpoint.STATE])
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_truncated_file_is_named(tmp_path: Path, name: str, share: float) -> None:
+    save(tmp_path, 1)
+    path = tmp_path / "step-00000001" / name
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    objective, side = trained(0)
+    with pytest.raises(InputError, match="step-00000001") as caught:
+        checkpoint.load(checkpoint.checkpoints(tmp_path)[0], objective, {"side": side}, "print")
+    assert "\n" not in str(caught.value)
+
+
+def test_other_shapes_are_refused(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    other = Squares()
+    other.layer = nn.Linear(5, 2)
+    with pytest.raises(InputError, match="cannot be loaded"):
+        checkpoint.load(checkpoint.checkpoints(tmp_path)[0], other, {}, "print")
+
+
+class Attack:
+    """Pickles to a call that makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return (Path.touch, (self.path,))
+
+
+def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    proof = tmp_path / "attacked"
+    pickle.loads(pickle.dumps(Attack(proof)))
+    assert proof.exists(), "the attack itself works"
+    proof.unlink()
+    torch.save({"side": Attack(proof)}, tmp_path / "step-00000001" / checkpoint.OPTIMIZERS)
+    objective, side = trained(0)
+    with pytest.raises(InputError, match="cannot be loaded"):
+        checkpoint.load(checkpoint.checkpoints(tmp_path)[0], objective, {"side": side}, "print")
+    assert not proof.exists()
+
+
+def test_a_folder_that_cannot_be_written() -> None:
+    with pytest.raises(InputError, match=r"/proc/gzsl.*cannot be written"):
+        save(Path("/proc/gzsl"), 1)

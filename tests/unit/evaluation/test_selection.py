@@ -1,0 +1,55 @@
+"""What validation chooses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gzsl_dist.config import EvaluationSettings
+from gzsl_dist.evaluation.selection import PREFIX, Selection, needs_validation, select
+
+
+def line(step: int, h: float, raw_h: float, factor: float) -> dict[str, Any]:
+    names = ("U", "S", "T1", "AUSUC", "raw_U", "raw_S")
+    return {
+        "step": step,
+        **{PREFIX + name: 0.5 for name in names},
+        PREFIX + "H": h,
+        PREFIX + "raw_H": raw_h,
+        PREFIX + "calibration_factor": factor,
+    }
+
+
+LINES = [
+    {"step": 10, "critic/total_loss": 1.0},
+    line(20, 0.3, 0.25, 1.0),
+    line(40, 0.5, 0.10, 2.0),
+    line(60, 0.5, 0.20, 3.0),
+    line(80, 0.4, 0.15, 4.0),
+]
+
+
+@pytest.mark.parametrize(
+    ("selection", "calibration", "steps", "factor"),
+    [
+        ("validation", "validation", 40, 2.0),  # the first of equals
+        ("validation", "none", 20, 0.0),
+        ("fixed", "validation", 80, 4.0),
+        ("fixed", "none", 80, 0.0),
+    ],
+)
+def test_choices(selection: str, calibration: str, steps: int, factor: float) -> None:
+    settings = EvaluationSettings.model_validate(
+        {"selection": selection, "calibration": calibration}
+    )
+    chosen = select(LINES, settings, 80, "note")
+    assert (chosen.steps, chosen.calibration_factor, chosen.how) == (steps, factor, "note")
+    assert needs_validation(settings) == ("validation" in (selection, calibration))
+
+
+def test_reads_back_exactly(tmp_path: Path) -> None:
+    chosen = Selection(40, 0.1 + 0.2, "note", {"H": 1 / 3})
+    chosen.write(tmp_path / "selection.json")
+    assert Selection.read(tmp_path / "selection.json") == chosen

@@ -1,0 +1,51 @@
+"""metrics.jsonl: one line a logged step, continued without gap or repetition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.errors import InputError
+from gzsl_dist.monitoring.logbook import Logbook, read_metrics
+
+FIRST = Processes(0, 1, torch.device("cpu"))
+
+
+def steps(path: Path) -> list[int]:
+    return [line["step"] for line in read_metrics(path / "metrics.jsonl")]
+
+
+def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path: Path) -> None:
+    with Logbook(tmp_path, FIRST, 0) as logbook:
+        for step in (10, 20, 30):
+            logbook.write(step, {"critic/total_loss": step / 10})
+    with Logbook(tmp_path, FIRST, 20) as logbook:
+        logbook.write(30, {"critic/total_loss": 7.0})
+    assert steps(tmp_path) == [10, 20, 30]
+    assert read_metrics(tmp_path / "metrics.jsonl")[-1]["critic/total_loss"] == 7.0
+
+
+def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
+    with Logbook(tmp_path, FIRST, 0) as logbook:
+        logbook.write(10, {"a_loss": 1.0})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 20, "a_lo')
+    assert steps(tmp_path) == [10]
+    with Logbook(tmp_path, FIRST, 10) as logbook:
+        logbook.write(20, {"a_loss": 2.0})
+    assert steps(tmp_path) == [10, 20]
+
+
+def test_only_the_first_process_writes(tmp_path: Path) -> None:
+    with Logbook(tmp_path / "run", Processes(1, 2, torch.device("cpu")), 0) as logbook:
+        logbook.write(10, {"a_loss": 1.0})
+    assert not (tmp_path / "run").exists()
+
+
+def test_damage_inside_is_named(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\nnot json\n{"step": 3}\n')
+    with pytest.raises(InputError, match=r"metrics.jsonl: line 2"):
+        read_metrics(tmp_path / "metrics.jsonl")
