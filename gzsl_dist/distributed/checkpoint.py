@@ -1,4 +1,7 @@
-"""Saving and loading a training's state: safetensors and weights-only files, never code."""
+"""Saving and loading a training's state: safetensors and JSON, which cannot run code.
+
+The form is that of one process, so a run can go on with another number of processes or strategy.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import Trainable
+from gzsl_dist.distributed.strategies import OptimizerState
 from gzsl_dist.errors import InputError
 
 FORMAT_VERSION = 1
-NETWORKS, OPTIMIZERS, STATE = "networks.safetensors", "optimizers.pt", "state.json"
+NETWORKS, OPTIMIZERS, STATE = "networks.safetensors", "optimizers.safetensors", "state.json"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,21 @@ class Checkpoint:
     step: int
 
 
+@dataclass(frozen=True)
+class SavedState:
+    """What a checkpoint holds.
+
+    Attributes:
+        step: generator steps done.
+        networks: state of all networks.
+        optimizers: state of each side's optimizer.
+    """
+
+    step: int
+    networks: dict[str, Tensor]
+    optimizers: dict[str, OptimizerState]
+
+
 def checkpoints(folder: Path) -> list[Checkpoint]:
     """All finished checkpoints in a folder, oldest first."""
     if not folder.is_dir():
@@ -46,9 +64,7 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
 
 def save(
     folder: Path,
-    step: int,
-    networks: nn.Module,
-    trainables: dict[str, Trainable],
+    state: SavedState,
     fingerprint: str,
     processes: Processes,
     keep: int,
@@ -57,9 +73,7 @@ def save(
 
     Args:
         folder: the run's ``checkpoints``.
-        step: generator steps done.
-        networks: all networks.
-        trainables: objectives with optimizers, by name.
+        state: what to save.
         fingerprint: of the data set.
         processes: the job; its first process writes.
         keep: number of checkpoints that stay.
@@ -67,85 +81,98 @@ def save(
     Raises:
         InputError: the folder cannot be written.
     """
-    optimizers = {name: trainable.state_dict() for name, trainable in trainables.items()}
 
     def write() -> None:
-        final = folder / f"step-{step:08d}"
+        final = folder / f"step-{state.step:08d}"
         partial = folder / f".writing-{final.name}"
         try:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
-            tensors = {key: value.contiguous() for key, value in networks.state_dict().items()}
-            save_file(tensors, partial / NETWORKS)
-            torch.save(optimizers, partial / OPTIMIZERS)
-            state = {"format_version": FORMAT_VERSION, "step": step, "fingerprint": fingerprint}
-            (partial / STATE).write_text(json.dumps(state))
+            moments = {
+                f"{side}/{name}/{key}": value
+                for side, parameters in state.optimizers.items()
+                for name, values in parameters.items()
+                for key, value in values.items()
+            }
+            for name, tensors in ((NETWORKS, state.networks), (OPTIMIZERS, moments)):
+                save_file(
+                    {key: value.contiguous() for key, value in tensors.items()}, partial / name
+                )
+            facts = {"step": state.step, "fingerprint": fingerprint}
+            (partial / STATE).write_text(json.dumps({"format_version": FORMAT_VERSION, **facts}))
             for path in [*partial.iterdir(), partial]:
                 _fsync(path)
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
             _fsync(folder)
-        except OSError as error:
-            raise InputError(f"checkpoint {final}: cannot be written ({error.strerror})") from None
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+            raise InputError(f"checkpoint {final}: cannot be written ({reason})") from None
         for old in checkpoints(folder)[:-keep]:
             shutil.rmtree(old.path, ignore_errors=True)
 
     processes.once(write)
 
 
-def load(
-    checkpoint: Checkpoint,
-    networks: nn.Module,
-    trainables: dict[str, Trainable],
-    fingerprint: str,
-) -> None:
-    """Restore networks and optimizers.
+def load(checkpoint: Checkpoint, fingerprint: str, *, optimizers: bool = True) -> SavedState:
+    """Read a checkpoint.
 
     Args:
-        checkpoint: what to load.
-        networks: restored in place.
-        trainables: their optimizers are restored; may be empty to use the networks only.
+        checkpoint: what to read.
         fingerprint: of the data set in use.
+        optimizers: whether to read their state too, which only training needs.
 
     Raises:
-        InputError: damaged, of another format, or made from another data set or other shapes.
+        InputError: damaged, of another format, or made from another data set.
     """
-    state = _read_state(checkpoint)
-    if state.get("format_version") != FORMAT_VERSION:
+    facts = _read_state(checkpoint)
+    if facts.get("format_version") != FORMAT_VERSION:
         raise InputError(
-            f"checkpoint {checkpoint.path}: format version {state.get('format_version')}, this "
+            f"checkpoint {checkpoint.path}: format version {facts.get('format_version')}, this "
             f"program reads {FORMAT_VERSION}"
         )
-    if state.get("fingerprint") != fingerprint:
+    if facts.get("fingerprint") != fingerprint:
         raise InputError(
             f"checkpoint {checkpoint.path}: made from a data set with fingerprint "
-            f"{str(state.get('fingerprint'))[:12]}, this one has {fingerprint[:12]}; use the same "
+            f"{str(facts.get('fingerprint'))[:12]}, this one has {fingerprint[:12]}; use the same "
             "data or another --run.dir"
         )
     try:
-        networks.load_state_dict(load_file(checkpoint.path / NETWORKS))
-        if trainables:
-            optimizers = torch.load(
-                checkpoint.path / OPTIMIZERS, map_location="cpu", weights_only=True
-            )
-            for name, trainable in trainables.items():
-                trainable.load_state_dict(optimizers[name])
-    except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"checkpoint {checkpoint.path}: cannot be loaded ({reason}); delete this folder to go "
-            "on from the one before, or use another --run.dir"
-        ) from None
+        networks = load_file(checkpoint.path / NETWORKS)
+        states: dict[str, OptimizerState] = {}
+        for name, value in load_file(checkpoint.path / OPTIMIZERS).items() if optimizers else ():
+            side, parameter, key = name.split("/")
+            states.setdefault(side, {}).setdefault(parameter, {})[key] = value
+    except (OSError, ValueError, SafetensorError) as error:
+        raise _unusable(checkpoint, error) from None
+    return SavedState(checkpoint.step, networks, states)
+
+
+def restore(checkpoint: Checkpoint, state: SavedState, networks: nn.Module) -> None:
+    """Put saved weights into networks.
+
+    Raises:
+        InputError: they are of other networks or shapes.
+    """
+    try:
+        networks.load_state_dict(state.networks)
+    except RuntimeError as error:
+        raise _unusable(checkpoint, error) from None
+
+
+def _unusable(checkpoint: Checkpoint, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200]
+    return InputError(
+        f"checkpoint {checkpoint.path}: cannot be used ({reason}); delete this folder to go on "
+        "from the one before, or use another --run.dir"
+    )
 
 
 def _read_state(checkpoint: Checkpoint) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = json.loads((checkpoint.path / STATE).read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"checkpoint {checkpoint.path}: {STATE} cannot be read ({error})"
-        ) from None
-    return state
+        return dict(json.loads((checkpoint.path / STATE).read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise _unusable(checkpoint, error) from None
 
 
 def _fsync(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
 from typing import Any, Protocol
 
@@ -13,6 +14,9 @@ from gzsl_dist.config import TrainSettings
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 
+STEP = "step"
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
 # torch 2.13 renamed the option; older ones have the former name only.
 SYNC_BUFFERS = (
     "forward_sync_buffers"
@@ -21,17 +25,24 @@ SYNC_BUFFERS = (
 )
 
 
+OptimizerState = dict[str, dict[str, Tensor]]
+"""Adam's ``step``, ``exp_avg`` and ``exp_avg_sq`` by parameter name, whole, for any strategy."""
+
+
 class Trainable(Protocol):
     """One objective with its optimizer, as the training loop sees it."""
 
     def step(self, *inputs: Any) -> dict[str, Tensor]:
         """One forward, one backward and one optimizer step; the parts of the loss, detached."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """The optimizer's state, in the form of one process."""
+    def whole(self) -> AbstractContextManager[object]:
+        """Inside, this process can read all parameters whole; every process must enter."""
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore `state_dict`."""
+    def state_dict(self) -> OptimizerState:
+        """The optimizer's state; every process must call."""
+
+    def load_state_dict(self, state: OptimizerState) -> None:
+        """Restore `state_dict`, made by any strategy at any number of processes."""
 
 
 class Strategy(Protocol):
@@ -54,10 +65,14 @@ class LocalTrainable:
     """
 
     def __init__(self, objective: nn.Module, settings: TrainSettings, world_size: int = 1) -> None:
-        self.objective = objective
+        self.parameters = trained_parameters(objective)
         self.world_size = world_size
+        self.objective = objective
+        if world_size > 1:
+            options: dict[str, Any] = {SYNC_BUFFERS: False, "gradient_as_bucket_view": True}
+            self.objective = DistributedDataParallel(objective, **options)
         self.optimizer = torch.optim.Adam(
-            [parameter for parameter in objective.parameters() if parameter.requires_grad],
+            self.parameters.values(),
             lr=settings.learning_rate,
             betas=(settings.beta1, settings.beta2),
         )
@@ -71,13 +86,32 @@ class LocalTrainable:
         result: dict[str, Tensor] = parts
         return result
 
-    def state_dict(self) -> dict[str, Any]:
-        """See `Trainable`."""
-        return self.optimizer.state_dict()
+    def whole(self) -> AbstractContextManager[object]:
+        """See `Trainable`; every process has all parameters anyway."""
+        return nullcontext()
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def state_dict(self) -> OptimizerState:
         """See `Trainable`."""
-        self.optimizer.load_state_dict(state)
+        state = self.optimizer.state
+        return {
+            name: {key: state[parameter][key] for key in (STEP, *MOMENTS)}
+            for name, parameter in self.parameters.items()
+        }
+
+    def load_state_dict(self, state: OptimizerState) -> None:
+        """See `Trainable`."""
+        for name, parameter in self.parameters.items():
+            moments = {key: state[name][key].to(parameter) for key in MOMENTS}
+            self.optimizer.state[parameter] = {STEP: state[name][STEP].clone(), **moments}
+
+
+def trained_parameters(objective: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that an objective trains, by name."""
+    return {
+        name: parameter
+        for name, parameter in objective.named_parameters()
+        if parameter.requires_grad
+    }
 
 
 class SingleStrategy:
@@ -100,9 +134,7 @@ class DdpStrategy:
 
     def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
         """See `Strategy`. Buffers are not broadcast: they are computed alike everywhere."""
-        options: dict[str, Any] = {SYNC_BUFFERS: False, "gradient_as_bucket_view": True}
-        wrapped = DistributedDataParallel(objective, **options)
-        return LocalTrainable(wrapped, settings, self.world_size)
+        return LocalTrainable(objective, settings, self.world_size)
 
 
 def choose_strategy(name: str, processes: Processes) -> Strategy:

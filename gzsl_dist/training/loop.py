@@ -36,20 +36,27 @@ class Trainer:
         config: all settings.
         processes: the job.
         strategy: how the processes train together.
+        found: a checkpoint to go on from.
+        fingerprint: of the data set, which the checkpoint must have.
     """
 
     def __init__(
-        self, problem: Problem, config: Config, processes: Processes, strategy: Strategy
+        self,
+        problem: Problem,
+        config: Config,
+        processes: Processes,
+        strategy: Strategy,
+        found: checkpoint.Checkpoint | None = None,
+        fingerprint: str = "",
     ) -> None:
         self.config = config
         dtype = network_dtype(config.train.precision)
         self.semantics = problem.semantics[: problem.seen_count].to(processes.device, dtype)
-        self.networks = build_networks(
-            config,
-            feature_dim=problem.feature_dim,
-            semantic_dim=problem.semantic_dim,
-            seen_count=problem.seen_count,
-        ).to(processes.device)
+        self.networks = networks_for(problem, config).to(processes.device)
+        saved = checkpoint.load(found, fingerprint) if found is not None else None
+        if found is not None and saved is not None:  # before the strategy takes the weights over
+            checkpoint.restore(found, saved, self.networks)
+        self.problem = problem
         self.batches = BatchSource(
             problem.train,
             batch_size=config.train.batch_size,
@@ -63,6 +70,10 @@ class Trainer:
         self.critic_objective = CriticObjective(*arguments)
         self.critic_side = strategy.wrap(self.critic_objective, config.train)
         self.generator_side = strategy.wrap(GeneratorObjective(*arguments), config.train)
+        self.sides = {"critic": self.critic_side, "generator": self.generator_side}
+        if saved is not None:
+            for name, side in self.sides.items():
+                side.load_state_dict(saved.optimizers[name])
 
     def train_step(self, step: int) -> Losses:
         """Train critic and embedding on real rows, then the generator against both.
@@ -92,6 +103,29 @@ class Trainer:
             f"generator/{name}_loss": value for name, value in generator_losses.items()
         }
 
+    def whole_networks(self) -> Networks:
+        """A copy of all networks with whole weights, whatever the strategy; all must call."""
+        copy = networks_for(self.problem, self.config).to(self.semantics.device)
+        with self.critic_side.whole(), self.generator_side.whole():
+            copy.load_state_dict(self.networks.state_dict())
+        return copy
+
+    def state(self, step: int) -> checkpoint.SavedState:
+        """All that a resumed training needs after `step` steps; every process must call.
+
+        Raises:
+            DivergedError: a weight is not finite.
+        """
+        networks = self.whole_networks().state_dict()
+        for name, value in networks.items():
+            if not value.isfinite().all():  # a gradient can overflow where no loss did
+                raise DivergedError(
+                    f"training diverged: weights {name} are not finite after step {step}; the "
+                    "last good checkpoint is kept; try a lower --train.learning_rate"
+                )
+        optimizers = {name: side.state_dict() for name, side in self.sides.items()}
+        return checkpoint.SavedState(step, networks, optimizers)
+
 
 @dataclass
 class PendingLosses:
@@ -120,6 +154,16 @@ class PendingLosses:
         self.first_step += len(values)
         self.parts.clear()
         return dict(zip(names, values[-1], strict=True))
+
+
+def networks_for(problem: Problem, config: Config) -> Networks:
+    """Networks of the configured sizes for a problem."""
+    return build_networks(
+        config,
+        feature_dim=problem.feature_dim,
+        semantic_dim=problem.semantic_dim,
+        seen_count=problem.seen_count,
+    )
 
 
 def fit(
@@ -154,32 +198,13 @@ def fit(
         PreemptedError: stopped by a signal, after saving.
         InputError: a checkpoint does not fit, or nothing can be written.
     """
-    trainer = Trainer(problem, config, processes, strategy)
-    sides = {"critic": trainer.critic_side, "generator": trainer.generator_side}
     folder = directory / "checkpoints"
-    done = 0
-    if found := checkpoint.checkpoints(folder):
-        checkpoint.load(found[-1], trainer.networks, sides, fingerprint)
-        done = found[-1].step
+    found = checkpoint.checkpoints(folder)
+    newest = found[-1] if found else None
+    trainer = Trainer(problem, config, processes, strategy, newest, fingerprint)
+    done = newest.step if newest is not None else 0
+    if done:
         say(processes, f"{title}: resuming after step {done} of {steps}")
-
-    def save(step: int) -> None:
-        for name, value in trainer.networks.state_dict().items():
-            if not value.isfinite().all():  # a gradient can overflow where no loss did
-                raise DivergedError(
-                    f"training diverged: weights {name} are not finite after step {step}; the "
-                    "last good checkpoint is kept; try a lower --train.learning_rate"
-                )
-        checkpoint.save(
-            folder,
-            step,
-            trainer.networks,
-            sides,
-            fingerprint,
-            processes,
-            config.checkpoint.keep,
-        )
-
     if config.train.batch_size > len(problem.train):
         say(
             processes,
@@ -208,15 +233,17 @@ def fit(
                 rows = (step - logged_step) * config.train.batch_size
                 latest = values | {"throughput/rows_per_second": rows / elapsed}
                 if validating and validate is not None:
-                    latest |= validate(trainer.networks)
+                    latest |= validate(trainer.whole_networks())
                 logbook.write(step, latest)
                 logged_step, logged_time = step, time.monotonic()
             if saving:
-                save(step)
+                checkpoint.save(
+                    folder, trainer.state(step), fingerprint, processes, config.checkpoint.keep
+                )
             progress.advance(step, latest)
             if stopping and step < steps:
                 raise PreemptedError(
                     f"stopped by a signal after step {step} of {steps}; a checkpoint was saved, "
                     "the same command resumes"
                 )
-    return trainer.networks
+    return trainer.whole_networks()

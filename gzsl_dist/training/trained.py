@@ -14,7 +14,8 @@ from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.selection import Selection
-from gzsl_dist.models.networks import Networks, build_networks
+from gzsl_dist.models.networks import Networks
+from gzsl_dist.training.loop import networks_for
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,9 @@ def load_run(run: Path, processes: Processes) -> TrainedRun:
         raise InputError(f"{run}: has no checkpoint; let gzsl_dist.train get that far first")
     dataset = load_dataset(config.data.path)
     problem = final_problem(dataset, config)
-    networks = build_networks(
-        config,
-        feature_dim=problem.feature_dim,
-        semantic_dim=problem.semantic_dim,
-        seen_count=problem.seen_count,
-    ).to(processes.device)
-    checkpoint.load(found[-1], networks, {}, dataset.fingerprint)
+    networks = networks_for(problem, config).to(processes.device)
+    saved = checkpoint.load(found[-1], dataset.fingerprint, optimizers=False)
+    checkpoint.restore(found[-1], saved, networks)
     chosen = run / "selection" / "selection.json"
     selection = (
         Selection.read(chosen)

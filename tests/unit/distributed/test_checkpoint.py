@@ -40,18 +40,25 @@ def trained(steps: int) -> tuple[Squares, LocalTrainable]:
     return objective, side
 
 
-def save(folder: Path, step: int, keep: int = 2) -> tuple[Squares, LocalTrainable]:
+def save(folder: Path, step: int, keep: int = 2) -> None:
     objective, side = trained(step)
-    checkpoint.save(folder, step, objective, {"side": side}, "print", ALONE, keep)
-    return objective, side
+    state = checkpoint.SavedState(step, objective.state_dict(), {"side": side.state_dict()})
+    checkpoint.save(folder, state, "print", ALONE, keep)
+
+
+def load(folder: Path, objective: nn.Module, fingerprint: str = "print") -> checkpoint.SavedState:
+    (found,) = checkpoint.checkpoints(folder)
+    state = checkpoint.load(found, fingerprint)
+    checkpoint.restore(found, state, objective)
+    return state
 
 
 def test_a_restored_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
     save(tmp_path, 3)
     objective, side = trained(0)
-    (found,) = checkpoint.checkpoints(tmp_path)
-    assert found.step == 3
-    checkpoint.load(found, objective, {"side": side}, "print")
+    state = load(tmp_path, objective)
+    assert state.step == 3
+    side.load_state_dict(state.optimizers["side"])
     side.step(torch.full((4, 3), 3.0))
     expected, _ = trained(4)
     assert torch.equal(objective.layer.weight, expected.layer.weight)
@@ -70,7 +77,7 @@ def test_the_newest_are_kept_and_nothing_partial_is_listed(tmp_path: Path) -> No
 def test_another_data_set_is_refused_with_both_fingerprints(tmp_path: Path) -> None:
     save(tmp_path, 1)
     with pytest.raises(InputError, match=r"fingerprint print, this one has other"):
-        checkpoint.load(checkpoint.checkpoints(tmp_path)[0], Squares(), {}, "other")
+        load(tmp_path, Squares(), "other")
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
@@ -78,7 +85,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "step-00000001" / checkpoint.STATE
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format_version": 9}))
     with pytest.raises(InputError, match="format version 9"):
-        checkpoint.load(checkpoint.checkpoints(tmp_path)[0], Squares(), {}, "print")
+        load(tmp_path, Squares())
 
 
 @pytest.mark.parametrize("name", [checkpoint.NETWORKS, checkpoint.OPTIMIZERS, checkpoint.STATE])
@@ -88,9 +95,8 @@ def test_a_truncated_file_is_named(tmp_path: Path, name: str, share: float) -> N
     path = tmp_path / "step-00000001" / name
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    objective, side = trained(0)
     with pytest.raises(InputError, match="step-00000001") as caught:
-        checkpoint.load(checkpoint.checkpoints(tmp_path)[0], objective, {"side": side}, "print")
+        load(tmp_path, Squares())
     assert "\n" not in str(caught.value)
 
 
@@ -98,8 +104,8 @@ def test_other_shapes_are_refused(tmp_path: Path) -> None:
     save(tmp_path, 1)
     other = Squares()
     other.layer = nn.Linear(5, 2)
-    with pytest.raises(InputError, match="cannot be loaded"):
-        checkpoint.load(checkpoint.checkpoints(tmp_path)[0], other, {}, "print")
+    with pytest.raises(InputError, match="cannot be used"):
+        load(tmp_path, other)
 
 
 class Attack:
@@ -118,11 +124,15 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
     pickle.loads(pickle.dumps(Attack(proof)))
     assert proof.exists(), "the attack itself works"
     proof.unlink()
-    torch.save({"side": Attack(proof)}, tmp_path / "step-00000001" / checkpoint.OPTIMIZERS)
-    objective, side = trained(0)
-    with pytest.raises(InputError, match="cannot be loaded"):
-        checkpoint.load(checkpoint.checkpoints(tmp_path)[0], objective, {"side": side}, "print")
+    for name in (checkpoint.NETWORKS, checkpoint.OPTIMIZERS, checkpoint.STATE):
+        path = tmp_path / "step-00000001" / name
+        before = path.read_bytes()
+        torch.save({"side": Attack(proof)}, path)
+        with pytest.raises(InputError, match="cannot be used"):
+            load(tmp_path, Squares())
+        path.write_bytes(before)
     assert not proof.exists()
+    load(tmp_path, Squares())
 
 
 def test_a_folder_that_cannot_be_written() -> None:
