@@ -8,15 +8,18 @@ import h5py
 
 from gzsl_dist.errors import InputError
 
+DAMAGE = (KeyError, OSError, OverflowError, RuntimeError, TypeError, ValueError, MemoryError)
+"""What h5py and numpy raise on a file whose structure or contents are broken."""
+
 
 def open_hdf5(path: Path) -> h5py.File:
     """Open an HDF5 file for reading.
 
     Raises:
-        InputError: missing, not HDF5, truncated, or with links or data outside of itself.
+        InputError: missing, unreadable, not HDF5, truncated, damaged, or with links or data
+            outside of itself.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
+    check_readable(path)
     try:
         file = h5py.File(path, "r")
     except OSError as error:
@@ -24,26 +27,72 @@ def open_hdf5(path: Path) -> h5py.File:
         raise InputError(f"{path}: {reason}; make it again or give another file") from None
     try:
         _refuse_outside(file, path)
+    except DAMAGE as error:
+        file.close()
+        raise damaged(path, error) from None
     except BaseException:
         file.close()
         raise
     return file
 
 
-def _refuse_outside(group: h5py.Group, path: Path) -> None:
+def check_readable(path: Path) -> None:
+    """Check that a file exists and may be read.
+
+    Raises:
+        InputError: it does not, is no plain file, or may not.
+    """
+    try:
+        if path.is_file():
+            path.open("rb").close()
+            return
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); check its permissions"
+        ) from None
+    raise InputError(f"{path}: no such file; check the path")
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    """The one-line error for a file that broke a reader."""
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return InputError(f"{path}: damaged ({reason}); make it again or give another file")
+
+
+def refuse_outside_data(item: h5py.Dataset, path: Path) -> None:
+    """Refuse a data set that keeps its values in another file.
+
+    Also for what a stored reference points at: such a data set need not stand in any group.
+
+    Raises:
+        InputError: external storage or a virtual data set.
+    """
+    if item.external or item.is_virtual:
+        raise InputError(
+            f"{path}: {item.name} keeps its data in another file, which is refused; copy the "
+            "data into the file"
+        )
+
+
+def _refuse_outside(file: h5py.File, path: Path) -> None:
     """Walk hard links only; any other link, external storage and virtual data are refused."""
-    for name in group:
-        link = group.get(name, getlink=True)
-        if not isinstance(link, h5py.HardLink):
-            raise InputError(
-                f"{path}: {group.name}/{name} is a {type(link).__name__}; links are refused, copy "
-                "the data into the file"
-            )
-        item = group[name]
-        if isinstance(item, h5py.Group):
-            _refuse_outside(item, path)
-        elif isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
-            raise InputError(
-                f"{path}: {item.name} keeps its data in another file, which is refused; copy the "
-                "data into the file"
-            )
+    waiting: list[h5py.Group] = [file]
+    visited: set[int] = set()  # hard links may form a circle
+    while waiting:
+        group = waiting.pop()
+        address = h5py.h5o.get_info(group.id).addr
+        if address in visited:
+            continue
+        visited.add(address)
+        for name in group:
+            link = group.get(name, getlink=True)
+            if not isinstance(link, h5py.HardLink):
+                raise InputError(
+                    f"{path}: {group.name}/{name} is a {type(link).__name__}; links are refused, "
+                    "copy the data into the file"
+                )
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                waiting.append(item)
+            elif isinstance(item, h5py.Dataset):
+                refuse_outside_data(item, path)

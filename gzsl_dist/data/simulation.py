@@ -49,8 +49,10 @@ def simulate(like: str, rows: int | None = None, seed: int = 0) -> Dataset:
         seed: decides everything.
 
     Raises:
-        InputError: fewer rows than `MINIMUM_ROWS` a class.
+        InputError: unknown `like`, or fewer rows than `MINIMUM_ROWS` a class.
     """
+    if like not in SHAPES:
+        raise InputError(f"like {like!r}: no such shape; choose from {', '.join(SHAPES)}")
     shape = SHAPES[like]
     count = shape.seen + shape.unseen
     total = shape.rows if rows is None else rows

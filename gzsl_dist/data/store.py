@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import uuid
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from gzsl_dist.data.dataset import OPTIONAL_SPLITS, REQUIRED_SPLITS, Dataset
-from gzsl_dist.data.hdf5 import open_hdf5
+from gzsl_dist.data.hdf5 import DAMAGE, damaged, open_hdf5
 from gzsl_dist.data.validation import validate
 from gzsl_dist.errors import InputError
 
@@ -28,7 +30,8 @@ def write_dataset(path: Path, dataset: Dataset, *, overwrite: bool = False) -> N
         InputError: the file exists, or cannot be written.
     """
     check_target(path, overwrite=overwrite)
-    partial = path.with_name(f".writing-{path.name}")
+    # A name of its own, so that two commands writing the same file do not spoil each other's.
+    partial = path.with_name(f".writing-{uuid.uuid4().hex[:12]}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(partial, "w") as file:
@@ -48,19 +51,38 @@ def write_dataset(path: Path, dataset: Dataset, *, overwrite: bool = False) -> N
         with partial.open("rb") as written:
             os.fsync(written.fileno())
         partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        reason = error.strerror or str(error).splitlines()[0]
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:  # h5py raises the latter when closing fails
+        code = getattr(error, "errno", None)
+        reason = os.strerror(code) if code else str(error).splitlines()[0]
         raise InputError(f"{path}: cannot be written ({reason}); choose another place") from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
     """Refuse to replace a file unasked.
 
     Raises:
-        InputError: the file exists and `overwrite` is off.
+        InputError: the file exists and `overwrite` is off, or its folder may not be searched.
     """
-    if path.exists() and not overwrite:
+    try:
+        exists = path.exists()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); choose another place"
+        ) from None
+    if exists and not overwrite:
         raise InputError(f"{path}: exists already; choose another file or give --overwrite")
 
 
@@ -71,21 +93,24 @@ def read_dataset(path: Path) -> Dataset:
         InputError: missing, not a prepared data set, damaged, or wrong in itself.
     """
     with open_hdf5(path) as file:
-        if file.attrs.get("format") != FORMAT:
-            raise InputError(f"{path}: not a prepared data set; make one with gzsl_dist.prepare")
-        if file.attrs.get("format_version") != FORMAT_VERSION:
-            raise InputError(
-                f"{path}: format version {file.attrs.get('format_version')}, this program reads "
-                f"{FORMAT_VERSION}; prepare it again"
-            )
         try:
+            # As text: comparing an attribute that is an array would not give one truth value.
+            if str(file.attrs.get("format")) != FORMAT:
+                raise InputError(
+                    f"{path}: not a prepared data set; make one with gzsl_dist.prepare"
+                )
+            if str(file.attrs.get("format_version")) != str(FORMAT_VERSION):
+                raise InputError(
+                    f"{path}: format version {file.attrs.get('format_version')}, this program "
+                    f"reads {FORMAT_VERSION}; prepare it again"
+                )
             splits = file["splits"]
             dataset = Dataset(
                 name=str(file.attrs["name"]),
                 features=np.asarray(file["features"], dtype=np.float32),
                 labels=np.asarray(file["labels"], dtype=np.int64),
                 semantics=np.asarray(file["semantics"], dtype=np.float32),
-                classes=tuple(file["classes"].asstr()[:].tolist()),
+                classes=tuple(map(str, file["classes"].asstr()[:].ravel())),
                 splits={
                     name: np.asarray(splits[name], dtype=np.int64)
                     for name in (*REQUIRED_SPLITS, *OPTIONAL_SPLITS)
@@ -94,9 +119,9 @@ def read_dataset(path: Path) -> Dataset:
                 missing=tuple(str(file.attrs["missing"]).splitlines()),
             )
             fingerprint = str(file.attrs["fingerprint"])
-        except (KeyError, OSError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: damaged ({error}); prepare it again") from None
-    validate(dataset)
+        except DAMAGE as error:
+            raise damaged(path, error) from None
+    validate(dataset, str(path))
     if dataset.fingerprint != fingerprint:
         raise InputError(f"{path}: contents do not match their fingerprint; prepare it again")
     return dataset

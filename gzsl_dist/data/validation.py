@@ -6,20 +6,25 @@ from itertools import combinations
 
 import numpy as np
 
-from gzsl_dist.data.dataset import REQUIRED_SPLITS, Dataset, IntArray
+from gzsl_dist.data.dataset import OPTIONAL_SPLITS, REQUIRED_SPLITS, Dataset, IntArray
 from gzsl_dist.errors import InputError
 
 
-def validate(dataset: Dataset) -> None:
+def validate(dataset: Dataset, where: str | None = None) -> None:
     """Check a data set in itself; splits and labels are 0-based here.
+
+    Args:
+        dataset: what to check.
+        where: how messages begin, the files it came from; default its name.
 
     Raises:
         InputError: one line that says what is wrong, in which part, and what to do.
     """
-    where = f"data set {dataset.name}"
+    where = where or f"data set {dataset.name}"
     _check_shapes(dataset, where)
-    _check_finite(dataset.features, "features", "row", where)
-    _check_finite(dataset.semantics, "semantics", "class", where)
+    _check_names(dataset, where)
+    _check_finite(dataset.features, "features", ("row", "rows"), where)
+    _check_finite(dataset.semantics, "semantics", ("class", "classes"), where)
     _check_semantics(dataset, where)
     count = len(dataset.classes)
     outside = (dataset.labels < 0) | (dataset.labels >= count)
@@ -31,9 +36,17 @@ def validate(dataset: Dataset) -> None:
         )
     _check_splits(dataset, where)
     _check_classes(dataset, where)
+    _check_validation_classes(dataset, where)
 
 
 def _check_shapes(dataset: Dataset, where: str) -> None:
+    lists = {"labels": dataset.labels}
+    lists |= {f"split {name}": split for name, split in dataset.splits.items()}
+    for part, numbers in lists.items():
+        if numbers.ndim != 1:
+            raise InputError(
+                f"{where}: {part} has shape {numbers.shape}; it must be a list of whole numbers"
+            )
     rows = len(dataset.labels)
     if dataset.features.ndim != 2 or len(dataset.features) != rows:
         raise InputError(
@@ -45,17 +58,36 @@ def _check_shapes(dataset: Dataset, where: str) -> None:
             f"{where}: semantics have shape {dataset.semantics.shape} for "
             f"{len(dataset.classes)} class names; one vector is needed for each class"
         )
+    for part, array in (("features", dataset.features), ("semantics", dataset.semantics)):
+        if not array.shape[1]:
+            raise InputError(f"{where}: {part} have no columns; give each row at least one value")
 
 
-def _check_finite(array: np.ndarray, part: str, unit: str, where: str) -> None:
+def _check_names(dataset: Dataset, where: str) -> None:
+    """Results are told by class name, so a name must be one and be stored as it is."""
+    first: dict[str, int] = {}
+    for number, name in enumerate(dataset.classes):
+        if not name or "\0" in name:
+            raise InputError(
+                f"{where}: the name of class {number + 1} is {name!r}; give it a readable one"
+            )
+        if name in first:
+            raise InputError(
+                f"{where}: classes {first[name] + 1} and {number + 1} are both called {name!r}; "
+                "give each its own name"
+            )
+        first[name] = number
+
+
+def _check_finite(array: np.ndarray, part: str, units: tuple[str, str], where: str) -> None:
     if np.isfinite(array.sum(dtype=np.float64)):
         return
     bad = ~np.isfinite(array).all(axis=1)
     if bad.any():
         first = int(np.flatnonzero(bad)[0]) + 1
         raise InputError(
-            f"{where}: {part} have NaN or infinite values in {bad.sum()} {unit}s, the first is "
-            f"{unit} {first}; repair or drop them"
+            f"{where}: {part} have NaN or infinite values (in float32) in {bad.sum()} of "
+            f"{len(bad)} {units[1]}, the first is {units[0]} {first}; repair or drop them"
         )
 
 
@@ -138,4 +170,29 @@ def _check_classes(dataset: Dataset, where: str) -> None:
         raise InputError(
             f"{where}: class {names[min(rowless)]!r} has semantics but no rows in trainval or "
             f"test_unseen ({len(rowless)} such classes); remove it or add its rows"
+        )
+
+
+def _check_validation_classes(dataset: Dataset, where: str) -> None:
+    """Their rows may overlap with ``test_seen``, as published; their classes decide."""
+    given = [name for name in OPTIONAL_SPLITS if name in dataset.splits]
+    if len(given) == 1:
+        raise InputError(
+            f"{where}: has split {given[0]} alone; train and val are given together, or neither"
+        )
+    if not given:
+        return
+    train, val, seen = (
+        set(dataset.labels[dataset.splits[split]].tolist())
+        for split in (*OPTIONAL_SPLITS, "trainval")
+    )
+    if both := train & val:
+        raise InputError(
+            f"{where}: class {dataset.classes[min(both)]!r} is in both train and val; a class is "
+            "in one of them"
+        )
+    if untrained := (train | val) - seen:
+        raise InputError(
+            f"{where}: class {dataset.classes[min(untrained)]!r} is in train or val but has no "
+            "rows in trainval; validation classes are seen classes"
         )

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from gzsl_dist.data.dataset import OPTIONAL_SPLITS, REQUIRED_SPLITS, Dataset, IntArray
-from gzsl_dist.data.hdf5 import open_hdf5
+from gzsl_dist.data.dataset import OPTIONAL_SPLITS, REQUIRED_SPLITS, Dataset, FloatArray, IntArray
+from gzsl_dist.data.hdf5 import DAMAGE, check_readable, damaged, open_hdf5, refuse_outside_data
 from gzsl_dist.data.validation import check_indices, validate
 from gzsl_dist.errors import InputError
 
@@ -38,28 +38,30 @@ def read_pair(features_path: Path, splits_path: Path, name: str | None = None) -
 
     labels = _whole_numbers(rows["labels"], f"{features_path}: labels")
     if (labels == 0).any():
-        raise InputError(f"{features_path}: labels hold 0, but they start at 1; add 1 to all")
+        raise InputError(f"{features_path}: labels: hold 0, but they start at 1; add 1 to all")
     features = _features(rows.pop("features"), len(labels), features_path)
-    semantics = _matrix(tables["att"], f"{splits_path}: att").T
+    semantics = _float32(_matrix(tables["att"], f"{splits_path}: att").T)
     missing: list[str] = []
     splits: dict[str, IntArray] = {}
     for split, key in zip((*REQUIRED_SPLITS, *OPTIONAL_SPLITS), split_names, strict=True):
         if key in tables:
             indices = _whole_numbers(tables[key], f"{splits_path}: {key}")
+            if not len(indices) and split in OPTIONAL_SPLITS:
+                continue  # [] in MATLAB: as good as missing, and told as such
             check_indices(indices, len(labels), f"{splits_path}: {key}", first=1)
             splits[split] = indices - 1
     dataset = Dataset(
         name=name or splits_path.resolve().parent.name,
         features=features,
         labels=labels - 1,
-        semantics=np.ascontiguousarray(semantics, dtype=np.float32),
+        semantics=semantics,
         classes=_class_names(tables.get("allclasses_names"), len(semantics), missing, splits_path),
         splits=splits,
         missing=(),
     )
     _drop_unusable_validation(dataset, missing)
     dataset = Dataset(**{**vars(dataset), "missing": tuple(missing)})
-    validate(dataset)
+    validate(dataset, f"{features_path} with {splits_path}")
     return dataset
 
 
@@ -67,19 +69,19 @@ def read_matlab(path: Path, names: tuple[str, ...]) -> Variables:
     """Read the named variables that a MATLAB file has, v5 or v7.3, as MATLAB shapes them.
 
     Raises:
-        InputError: missing, not a MATLAB file, or truncated.
+        InputError: missing, unreadable, not a MATLAB file, truncated, damaged, or with data
+            outside of itself.
     """
     import h5py
     import scipy.io
 
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
+    check_readable(path)
     if h5py.is_hdf5(path):
         with open_hdf5(path) as file:
             try:
-                return {name: _from_hdf5(file, file[name]) for name in names if name in file}
-            except (OSError, TypeError, ValueError) as error:
-                raise InputError(f"{path}: damaged ({error}); fetch it again") from None
+                return {name: _from_hdf5(file, name, path) for name in names if name in file}
+            except DAMAGE as error:
+                raise damaged(path, error) from None
     try:
         variables = scipy.io.loadmat(path, variable_names=names)
     except Exception:  # the reader raises whatever a broken stream leads it to
@@ -89,14 +91,39 @@ def read_matlab(path: Path, names: tuple[str, ...]) -> Variables:
     return {name: variables[name] for name in names if name in variables}
 
 
-def _from_hdf5(file: Any, item: Any) -> Any:
+def _from_hdf5(file: Any, name: str, path: Path) -> Any:
     """A v7.3 variable; HDF5 stores MATLAB's columns first, and cells as references."""
     import h5py
 
+    item = file[name]
+    if not isinstance(item, h5py.Dataset):  # a struct or a sparse matrix
+        raise InputError(f"{path}: {name}: must be a full array; save it with full({name})")
     if item.dtype == h5py.ref_dtype:
-        cells = ("".join(map(chr, np.ravel(file[ref][()]))) for ref in np.ravel(item[()]))
+        cells = (_text(file[reference], path) for reference in np.ravel(item[()]))
         return np.array(list(cells), dtype=object)
-    return item[()].T
+    return _values(item).T
+
+
+def _values(item: Any) -> Any:
+    """Values as stored; of an empty array MATLAB stores its shape instead."""
+    if item.attrs.get("MATLAB_empty"):
+        return np.empty((0, 0))
+    return item[()]
+
+
+def _text(item: Any, path: Path) -> str:
+    """A character array, UTF-16 as MATLAB stores it; reached by reference, so checked here."""
+    import h5py
+
+    if not isinstance(item, h5py.Dataset):
+        raise TypeError("a cell of text refers to a group")
+    refuse_outside_data(item, path)
+    values = np.asarray(_values(item))
+    if not values.size:
+        return ""
+    if values.dtype != np.uint16:
+        raise TypeError(f"a cell of text holds {values.dtype}")
+    return values.tobytes().decode("utf-16-le")
 
 
 def _require(variables: Variables, names: tuple[str, ...], path: Path) -> None:
@@ -110,18 +137,35 @@ def _require(variables: Variables, names: tuple[str, ...], path: Path) -> None:
 def _matrix(value: Any, where: str) -> np.ndarray:
     array = np.asarray(value)
     if array.ndim != 2 or array.dtype.kind not in "fiu":
-        raise InputError(f"{where}: must be a matrix of numbers, not {array.dtype} {array.shape}")
+        raise InputError(
+            f"{where}: must be a matrix of numbers, not {array.dtype} {array.shape}; save it as a "
+            "full real matrix"
+        )
     return array
 
 
 def _whole_numbers(value: Any, where: str) -> IntArray:
-    array = np.asarray(value).ravel()
-    if array.dtype.kind not in "fiu" or not (array == np.floor(array)).all():
+    array = np.asarray(value)
+    if array.size and max(array.shape, default=1) != array.size:
+        shape = " x ".join(map(str, array.shape))
+        raise InputError(f"{where}: must be one row or column of numbers, not {shape}; flatten it")
+    array = array.ravel()
+    largest = 2.0**53  # whole numbers beyond are not exact in MATLAB's doubles; refuses infinity
+    if (
+        array.dtype.kind not in "fiu"
+        or not ((array == np.floor(array)) & (np.abs(array) <= largest)).all()
+    ):
         raise InputError(f"{where}: must be whole numbers; check what was saved under this name")
     return array.astype(np.int64)
 
 
-def _features(value: Any, rows: int, path: Path) -> np.ndarray:
+def _float32(array: np.ndarray) -> FloatArray:
+    """In float32, row by row in memory; what is too large becomes infinite and is refused later."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _features(value: Any, rows: int, path: Path) -> FloatArray:
     features = _matrix(value, f"{path}: features")
     if features.shape[1] != rows and features.shape[0] == rows:
         raise InputError(
@@ -133,7 +177,7 @@ def _features(value: Any, rows: int, path: Path) -> np.ndarray:
             f"{path}: features are {features.shape[0]} x {features.shape[1]} for {rows} labels; "
             "one column is needed for each label"
         )
-    return np.ascontiguousarray(features.T, dtype=np.float32)
+    return _float32(features.T)
 
 
 def _class_names(value: Any, count: int, missing: list[str], path: Path) -> tuple[str, ...]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+import pytest
 import scipy.io
 
 CLASSES, ROWS, FEATURES, SEMANTICS = 6, 48, 5, 4
@@ -64,3 +67,15 @@ def write_hdf5(path: Path, part: dict[str, Any]) -> None:
                 cells[0, index] = file[name].ref
     with path.open("r+b") as stream:
         stream.write(b"MATLAB 7.3 MAT-file".ljust(116))
+
+
+def forbid_reading(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    """As if the file's permissions kept the user from reading it."""
+    original = Path.open
+
+    def opened(self: Path, *arguments: Any, **options: Any) -> Any:
+        if self == path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return original(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", opened)

@@ -51,6 +51,11 @@ def test_unseen_classes_can_be_inferred_from_semantics(monkeypatch: pytest.Monke
     assert ridge_t1(data, data.splits["trainval"], data.splits["test_unseen"]) > 0.4  # chance: 0.1
 
 
+def test_an_unknown_shape_names_the_known_ones() -> None:
+    with pytest.raises(InputError, match=r"like 'cup': .*cub, awa2"):
+        simulate("cup")
+
+
 def test_too_few_rows_name_the_minimum() -> None:
     with pytest.raises(InputError, match="--rows 100: 200 classes like cub need at least 800"):
         simulate("cub", 100)

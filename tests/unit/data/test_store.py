@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import h5py
@@ -15,7 +18,7 @@ from gzsl_dist.data.store import read_dataset, write_dataset
 from gzsl_dist.data.xlsa17 import read_pair
 from gzsl_dist.errors import InputError
 
-from .pairs import variables, write_pair
+from .pairs import forbid_reading, variables, write_pair
 
 
 @pytest.fixture
@@ -54,6 +57,56 @@ def test_a_place_that_cannot_be_written(dataset: Dataset) -> None:
         write_dataset(Path("/proc/gzsl/data.h5"), dataset)
 
 
+def test_a_file_in_the_way_of_the_folder(tmp_path: Path, dataset: Dataset) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file/data.h5: cannot be written \(File exists\)"):
+        write_dataset(tmp_path / "file" / "data.h5", dataset)
+
+
+def test_a_folder_in_the_place_of_the_file(tmp_path: Path, dataset: Dataset) -> None:
+    (tmp_path / "data.h5").mkdir()
+    with pytest.raises(InputError, match=r"data.h5: cannot be written \(Is a directory\)"):
+        write_dataset(tmp_path / "data.h5", dataset, overwrite=True)
+    assert not list(tmp_path.glob(".*")), "no partial file is left"
+
+
+def test_a_full_disk_keeps_the_former_file(tmp_path: Path, dataset: Dataset) -> None:
+    path = tmp_path / "data.h5"
+    write_dataset(path, dataset)
+    large = dataclasses.replace(dataset, features=np.ones((48, 20_000), dtype=np.float32))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"data.h5: cannot be written \(File too") as caught:
+            write_dataset(path, large, overwrite=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(caught.value)
+    assert read_dataset(path).fingerprint == dataset.fingerprint
+    assert not list(tmp_path.glob(".*")), "no partial file is left"
+
+
+def test_commands_that_write_the_same_file_do_not_spoil_it(
+    tmp_path: Path, dataset: Dataset
+) -> None:
+    path = tmp_path / "data.h5"
+    with ProcessPoolExecutor(3, get_context("spawn")) as pool:
+        for done in [pool.submit(write_dataset, path, dataset, overwrite=True) for _ in range(12)]:
+            done.result()
+    assert read_dataset(path).fingerprint == dataset.fingerprint
+    assert not list(tmp_path.glob(".*")), "no partial file is left"
+
+
+def test_a_file_that_may_not_be_read(
+    tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "data.h5"
+    write_dataset(path, dataset)
+    forbid_reading(monkeypatch, path)
+    with pytest.raises(InputError, match=r"data.h5: cannot be read \(Permission denied\)"):
+        read_dataset(path)
+
+
 @pytest.mark.parametrize("key", ["features", "labels", "semantics", "splits/trainval"])
 def test_a_changed_value_is_noticed(tmp_path: Path, dataset: Dataset, key: str) -> None:
     path = tmp_path / "data.h5"
@@ -76,6 +129,52 @@ def test_a_missing_part_is_named(tmp_path: Path, dataset: Dataset, key: str) -> 
         read_dataset(path)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("labels", 3, r"labels has shape \(\)"),
+        ("labels", np.zeros((48, 1), dtype=np.int64), r"labels has shape \(48, 1\)"),
+        ("splits/trainval", 3, r"split trainval has shape \(\)"),
+        ("features", 3.0, r"features have shape \(\)"),
+        ("features", "text", "damaged"),
+        ("classes", np.arange(6), "damaged"),
+        ("classes", [["a", "b"]] * 6, "for 12 class names"),
+        ("splits", [1, 2], "damaged"),
+    ],
+)
+def test_parts_of_another_shape_or_kind(
+    tmp_path: Path, dataset: Dataset, key: str, value: object, message: str
+) -> None:
+    path = tmp_path / "data.h5"
+    write_dataset(path, dataset)
+    with h5py.File(path, "r+") as file:
+        del file[key]
+        file[key] = value
+    with pytest.raises(InputError, match=rf"data\.h5: .*{message}") as caught:
+        read_dataset(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_hard_links_in_a_circle(tmp_path: Path, dataset: Dataset) -> None:
+    path = tmp_path / "data.h5"
+    write_dataset(path, dataset)
+    with h5py.File(path, "r+") as file:
+        file.create_group("a")["b"] = file["/"]
+    assert read_dataset(path).fingerprint == dataset.fingerprint
+
+
+def test_a_broken_tree_of_groups(tmp_path: Path, dataset: Dataset) -> None:
+    path = tmp_path / "data.h5"
+    write_dataset(path, dataset)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"TREE")
+    content[at : at + 4] = b"EERT"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"data\.h5: damaged") as caught:
+        read_dataset(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_an_external_link_is_refused(tmp_path: Path, dataset: Dataset) -> None:
     path = tmp_path / "data.h5"
     write_dataset(path, dataset)
@@ -91,6 +190,8 @@ def test_an_external_link_is_refused(tmp_path: Path, dataset: Dataset) -> None:
     [
         ("format", "something", "not a prepared data set"),
         ("format_version", 99, "format version 99"),
+        ("format", [1, 2], "not a prepared data set"),
+        ("format_version", [1, 2], "format version"),
     ],
 )
 def test_other_formats(

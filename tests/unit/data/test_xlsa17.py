@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ import h5py
 import numpy as np
 import pytest
 
-from gzsl_dist.data.xlsa17 import read_pair
+from gzsl_dist.data.xlsa17 import _from_hdf5, read_pair
 from gzsl_dist.errors import InputError
 
-from .pairs import CLASSES, ROWS, variables, write_pair
+from .pairs import CLASSES, ROWS, forbid_reading, variables, write_pair
 
 Contents = dict[str, Any]
 
@@ -62,6 +63,35 @@ def test_validation_classes_that_overlap_are_not_used(tmp_path: Path) -> None:
     data = read_pair(*write_pair(tmp_path, contents))
     assert "share classes" in data.missing[0]
     assert not {"train", "val"} & set(data.splits)
+
+
+def test_validation_classes_that_are_unseen_are_not_used(tmp_path: Path) -> None:
+    contents = variables()
+    contents["val_loc"] = np.concatenate([contents["val_loc"], contents["test_unseen_loc"][:1]])
+    data = read_pair(*write_pair(tmp_path, contents))
+    assert "without training rows" in data.missing[0]
+    assert not {"train", "val"} & set(data.splits)
+
+
+def test_empty_validation_splits_count_as_missing(tmp_path: Path) -> None:
+    """MATLAB writes [] to v7.3 as its shape, (0, 0), with an attribute."""
+    paths = write_pair(tmp_path, variables(), hdf5=True)
+    with h5py.File(paths[1], "r+") as file:
+        for key in ("train_loc", "val_loc"):
+            del file[key]
+            file[key] = np.zeros(2, dtype=np.uint64)
+            file[key].attrs["MATLAB_empty"] = np.uint8(1)
+    data = read_pair(*paths)
+    assert "train_loc and val_loc" in data.missing[0]
+    assert "val" not in data.splits
+
+
+def test_names_beyond_16_bits(tmp_path: Path) -> None:
+    paths = write_pair(tmp_path, variables(), hdf5=True)
+    with h5py.File(paths[1], "r+") as file:
+        file["bird"] = np.frombuffer("\U0001f426".encode("utf-16-le"), dtype=np.uint16)[:, None]
+        file["allclasses_names"][0, 0] = file["bird"].ref
+    assert read_pair(*paths).classes[0] == "\U0001f426"
 
 
 def spoil(key: str, change: Callable[[Any], Any]) -> Callable[[Contents], None]:
@@ -116,14 +146,26 @@ WRONG: dict[str, tuple[Callable[[Contents], Any], str, str]] = {
     "no semantics": (drop("att"), "splits.mat", "lacks att"),
     "no split": (drop("test_seen_loc"), "splits.mat", "lacks test_seen_loc"),
     "transposed": (spoil("features", lambda f: f.T), "features.mat", "transposed; save them as D"),
+    "complex features": (spoil("features", lambda f: f + 1j), "features.mat", "a full real matrix"),
+    "no feature columns": (spoil("features", lambda f: f[:0]), "features.mat", "no columns"),
+    "too large for float32": (spoil("features", put((2, 7), 1e300)), "features", "in 1 of 48 rows"),
     "too few columns": (spoil("features", lambda f: f[:, 1:]), "features.mat", "one column"),
-    "NaN feature": (spoil("features", put((2, 7), np.nan)), "features", "in 1 rows, .* row 8;"),
+    "NaN feature": (spoil("features", put((2, 7), np.nan)), "features", "1 of 48 rows, .* row 8;"),
     "infinite feature": (spoil("features", put((2, 9), np.inf)), "features", "row 10;"),
-    "NaN semantics": (spoil("att", put((1, 2), np.nan)), "semantics", "in 1 classs?, .* class 3"),
+    "NaN semantics": (spoil("att", put((1, 2), np.nan)), "semantics", "1 of 6 classes, .* class 3"),
     "label beyond": (spoil("labels", put((3, 0), 7)), "labels", "outside the 6 classes.* row 4"),
     "label 0": (spoil("labels", put((3, 0), 0)), "labels", "start at 1"),
     "negative label": (spoil("labels", put((3, 0), -1)), "labels", "outside the 6 classes"),
     "half a label": (spoil("labels", put((3, 0), 1.5)), "labels", "whole numbers"),
+    "infinite label": (spoil("labels", put((3, 0), np.inf)), "labels", "whole numbers"),
+    "one-hot labels": (
+        spoil("labels", lambda n: np.eye(6)[n.astype(int).ravel() - 1]),
+        "labels",
+        "one row or column of numbers, not 48 x 6",
+    ),
+    "infinite index": (
+        spoil("trainval_loc", put((0, 0), np.inf)), "trainval_loc", "whole numbers",
+    ),
     "index beyond": (
         spoil("test_seen_loc", put((0, 0), ROWS + 1)), "test_seen_loc", "49 is outside the 48 rows",
     ),
@@ -156,12 +198,18 @@ WRONG: dict[str, tuple[Callable[[Contents], Any], str, str]] = {
         spoil("att", lambda att: att[:, [0, 1, 2, 3, 4, 1]]), "Bird_2' and .*Bird_6", "told apart",
     ),
     "one seen class": (one_seen_class, "1 seen class", "at least two"),
+    "the same name": (
+        spoil("allclasses_names", lambda names: names[[0, 1, 2, 3, 4, 1]]),
+        "classes 2 and 6",
+        "both called '002.Bird_2'",
+    ),
     "names": (
         spoil("allclasses_names", lambda names: names[1:]), "allclasses_names", "5 names, .* 6",
     ),
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("error")  # numpy would print a second line on stderr
 @pytest.mark.parametrize("hdf5", [False, True], ids=["v5", "v7.3"])
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_contents_are_named_in_one_line(tmp_path: Path, name: str, hdf5: bool) -> None:
@@ -170,10 +218,11 @@ def test_wrong_contents_are_named_in_one_line(tmp_path: Path, name: str, hdf5: b
     spoiler(contents)
     with pytest.raises(InputError, match=what) as caught:
         read_pair(*write_pair(tmp_path, contents, hdf5=hdf5))
-    import re
-
-    assert re.search(where, str(caught.value)), str(caught.value)
-    assert "\n" not in str(caught.value)
+    message = str(caught.value)
+    assert re.search(where, message), message
+    assert re.match(rf"{re.escape(str(tmp_path))}/(features|splits)\.mat", message), message
+    assert "; " in message, "says what to do"
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["features", "splits"])
@@ -229,6 +278,52 @@ def test_hdf5_that_reaches_elsewhere_is_refused(tmp_path: Path, kind: str) -> No
             layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "labels", labels.shape)
             file.create_virtual_dataset("labels", layout)
     with pytest.raises(InputError, match="refused"):
+        read_pair(*paths)
+
+
+def test_a_reference_must_not_reach_elsewhere(tmp_path: Path) -> None:
+    """What a cell refers to need not stand in any group, so the walk over links may miss it."""
+    (tmp_path / "secret").write_bytes(b"s\0e\0c\0")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        hidden = file.create_dataset(
+            None, (3, 1), np.uint16, external=[(str(tmp_path / "secret"), 0, 6)]
+        )
+        cells = file.create_dataset("names", (1, 1), dtype=h5py.ref_dtype)
+        cells[0, 0] = hidden.ref
+        with pytest.raises(InputError, match="in another file, which is refused"):
+            _from_hdf5(file, "names", tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize("target", ["/", "/att"])
+def test_a_cell_that_holds_no_text(tmp_path: Path, target: str) -> None:
+    paths = write_pair(tmp_path, variables(), hdf5=True)
+    with h5py.File(paths[1], "r+") as file:
+        file["allclasses_names"][0, 0] = file[target].ref
+    with pytest.raises(InputError, match=r"splits\.mat: damaged \(a cell of text"):
+        read_pair(*paths)
+
+
+def test_a_struct_or_sparse_matrix(tmp_path: Path) -> None:
+    paths = write_pair(tmp_path, variables(), hdf5=True)
+    with h5py.File(paths[0], "r+") as file:
+        del file["features"]
+        file.create_group("features")
+    with pytest.raises(InputError, match=r"features\.mat: features: must be a full array"):
+        read_pair(*paths)
+
+
+def test_hard_links_in_a_circle(tmp_path: Path) -> None:
+    paths = write_pair(tmp_path, variables(), hdf5=True)
+    with h5py.File(paths[0], "r+") as file:
+        file.create_group("a")["b"] = file["/"]
+    assert len(read_pair(*paths).classes) == CLASSES
+
+
+def test_a_pair_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests may run as root, who may read everything."""
+    paths = write_pair(tmp_path, variables())
+    forbid_reading(monkeypatch, paths[0])
+    with pytest.raises(InputError, match=r"features\.mat: cannot be read \(Permission denied"):
         read_pair(*paths)
 
 
