@@ -127,8 +127,11 @@ class TrainSettings(Section):
     beta1: Fraction = Field(0.5, description="Adam's first beta.")
     beta2: Fraction = Field(0.999, description="Adam's second beta.")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Decides every draw.")
-    strategy: Literal["auto", "single", "ddp"] = Field(
+    strategy: Literal["auto", "single", "ddp", "deepspeed"] = Field(
         "auto", description="How processes work together; auto: single at one, ddp above."
+    )
+    deepspeed_config: str = Field(
+        "configs/deepspeed/zero1.yaml", description="DeepSpeed's own file: ZeRO stage and such."
     )
     precision: Literal["float32", "bfloat16", "float64"] = Field(
         "float32",

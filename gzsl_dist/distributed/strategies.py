@@ -137,12 +137,17 @@ class DdpStrategy:
         return LocalTrainable(objective, settings, self.world_size)
 
 
-def choose_strategy(name: str, processes: Processes) -> Strategy:
-    """The strategy for `train.strategy`.
+def choose_strategy(settings: TrainSettings, processes: Processes) -> Strategy:
+    """The strategy that `train.strategy` names.
 
     Raises:
         InputError: it cannot work with this number of processes.
     """
+    name = settings.strategy
+    if name == "deepspeed":
+        from gzsl_dist.distributed.deepspeed_strategy import DeepSpeedStrategy
+
+        return DeepSpeedStrategy(settings, processes)
     if name == "auto":
         name = "single" if processes.world_size == 1 else "ddp"
     if name == "single":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from gzsl_dist.models.initialize import initialize
+from gzsl_dist.models.initialize import WEIGHT_DEVIATION, initialize
 from gzsl_dist.precision import at_least_float32
 
 SLOPE = 0.2
@@ -28,16 +28,18 @@ class Comparator(nn.Module):
         super().__init__()
         self.hidden_embedding = nn.Linear(embedding_dim, hidden_dim)
         self.hidden_semantic = nn.Linear(semantic_dim, hidden_dim, bias=False)
-        # Without a bias: the softmax over classes takes any constant out.
-        self.output = nn.Linear(hidden_dim, 1, bias=False)
+        # The second layer is a vector of this module's own, so that ZeRO 3 gathers it;
+        # it has no bias, as the softmax over classes takes any constant out.
+        self.output = nn.Parameter(nn.Linear(hidden_dim, 1, bias=False).weight.detach()[0])
         initialize(self)
+        nn.init.normal_(self.output, 0.0, WEIGHT_DEVIATION)
 
     def forward(self, embeddings: Tensor, semantics: Tensor) -> Tensor:
         """Scores, ``(rows, classes)``, of ``(rows, embedding_dim)`` and ``(classes, d_a)``."""
         rows = at_least_float32(self.hidden_embedding(embeddings))
         classes = at_least_float32(self.hidden_semantic(semantics))
         with torch.autocast(rows.device.type, enabled=False):
-            return pair_scores(rows, classes, self.output.weight[0])
+            return pair_scores(rows, classes, self.output)
 
 
 def pair_scores(rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def run(config: Config, processes: Processes) -> Result:
         PreemptedError: a signal asked to stop, and a checkpoint was saved.
     """
     started = time.monotonic()
-    strategy = choose_strategy(config.train.strategy, processes)
+    strategy = choose_strategy(config.train, processes)
     dataset = load_dataset(config.data.path)
     directory = open_run_directory(config, processes)
     say(

@@ -10,7 +10,14 @@ from gzsl_dist.config_file import read_run_config, to_yaml
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 
-FREE_TO_DIFFER = ("run", "log", "checkpoint", "train.strategy", "train.device")
+FREE_TO_DIFFER = (
+    "run",
+    "log",
+    "checkpoint",
+    "train.strategy",
+    "train.deepspeed_config",
+    "train.device",
+)
 """Settings that do not change what a run computes; a resumed run may give others."""
 
 

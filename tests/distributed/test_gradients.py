@@ -99,7 +99,7 @@ def distributed_gradients(
     config = setting(name, batch_size)
     dtype = torch.float64 if double else torch.float32
     networks, semantics, batches = build(config, dtype, processes.share(batch_size))
-    strategy = choose_strategy("auto", processes)
+    strategy = choose_strategy(config.train, processes)
     critic_objective = CriticObjective(networks, semantics, config, processes)
     critic = strategy.wrap(critic_objective, config.train)
     generator = strategy.wrap(

@@ -1,0 +1,218 @@
+"""Training by DeepSpeed, ZeRO stage 0 to 3 (Rajbhandari et al., SC 2020)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from gzsl_dist.config import TrainSettings
+from gzsl_dist.config_file import read_yaml
+from gzsl_dist.distributed import launch_environment
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.strategies import (
+    MOMENTS,
+    STEP,
+    OptimizerState,
+    Trainable,
+    trained_parameters,
+)
+from gzsl_dist.errors import InputError
+
+ALLOWED = ("zero_optimization", "comms_logger", "wall_clock_breakdown")
+"""What a DeepSpeed file may set; batch, optimizer and precision come from the run's settings."""
+
+
+class DeepSpeedStrategy:
+    """DeepSpeed engines with the ZeRO stage of a DeepSpeed file.
+
+    Args:
+        settings: the optimizer's, and the file.
+        processes: the job.
+
+    Raises:
+        InputError: DeepSpeed is not installed, or the file or the precision does not fit.
+    """
+
+    def __init__(self, settings: TrainSettings, processes: Processes) -> None:
+        if processes.device.type == "cpu":
+            os.environ.setdefault("DS_ACCELERATOR", "cpu")
+        os.environ.setdefault("LOCAL_RANK", str(launch_environment.local_rank()))
+        try:
+            import deepspeed
+        except ImportError:
+            raise InputError(
+                "train.strategy deepspeed: DeepSpeed is not installed; "
+                "pip install 'gzsl_dist[deepspeed]'"
+            ) from None
+        if settings.precision == "float64":
+            raise InputError(
+                "train.precision float64: DeepSpeed's optimizers work in float32; use float32 or "
+                "another train.strategy"
+            )
+        self.file = read_deepspeed_file(Path(settings.deepspeed_config))
+        self.stage: int = self.file["zero_optimization"]["stage"]
+        self.name = f"deepspeed, ZeRO {self.stage}"
+        self.processes = processes
+        deepspeed.utils.logger.setLevel(logging.ERROR)
+        if not dist.is_initialized():  # DeepSpeed wants a group even for one process
+            meeting_point = Path(tempfile.mkdtemp()) / "rendezvous"
+            dist.init_process_group(
+                "gloo", init_method=meeting_point.as_uri(), rank=0, world_size=1
+            )
+
+    def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
+        """See `gzsl_dist.distributed.strategies.Strategy`."""
+        return DeepSpeedTrainable(objective, settings, self.file, self.processes.world_size)
+
+
+class DeepSpeedTrainable:
+    """An objective in a DeepSpeed engine; see `gzsl_dist.distributed.strategies.Trainable`.
+
+    DeepSpeed averages gradients over processes, so the loss is multiplied by their number, as
+    under DDP. Adam is torch's own: DeepSpeed's for CPUs differs in rounding.
+    """
+
+    def __init__(
+        self, objective: nn.Module, settings: TrainSettings, file: dict[str, Any], world_size: int
+    ) -> None:
+        import deepspeed
+
+        self.world_size = world_size
+        self.parameters = trained_parameters(objective)
+        self.stage: int = file["zero_optimization"]["stage"]
+        adam = {
+            "lr": settings.learning_rate,
+            "betas": [settings.beta1, settings.beta2],
+            "torch_adam": True,
+            "adam_w_mode": False,
+        }
+        options = {
+            "train_micro_batch_size_per_gpu": 1,  # only DeepSpeed's own data loaders read it
+            "optimizer": {"type": "Adam", "params": adam},
+            "zero_allow_untested_optimizer": True,
+            "steps_per_print": 10**9,
+            **file,
+        }
+        self.engine, self.optimizer, *_ = deepspeed.initialize(
+            model=objective,
+            model_parameters=list(self.parameters.values()),
+            config=options,
+            dist_init_required=False,
+        )
+
+    def step(self, *inputs: Any) -> dict[str, Tensor]:
+        """See `Trainable`."""
+        loss, parts = self.engine(*inputs)
+        self.engine.backward(loss * self.world_size)
+        self.engine.step()
+        result: dict[str, Tensor] = parts
+        return result
+
+    def whole(self) -> AbstractContextManager[object]:
+        """See `Trainable`."""
+        if self.stage < 3:
+            return nullcontext()
+        import deepspeed
+
+        gathered: AbstractContextManager[object] = deepspeed.zero.GatheredParameters(
+            list(self.parameters.values())
+        )
+        return gathered
+
+    def state_dict(self) -> OptimizerState:
+        """See `Trainable`."""
+        from deepspeed.utils import safe_get_full_optimizer_state
+
+        if self.stage == 0:
+            state = self.optimizer.state
+            return {
+                name: {key: state[parameter][key] for key in (STEP, *MOMENTS)}
+                for name, parameter in self.parameters.items()
+            }
+        steps = next(iter(self._adam.state.values()))[STEP]
+        return {
+            name: {
+                STEP: steps.clone(),
+                **{key: safe_get_full_optimizer_state(parameter, key) for key in MOMENTS},
+            }
+            for name, parameter in self.parameters.items()
+        }
+
+    def load_state_dict(self, state: OptimizerState) -> None:
+        """See `Trainable`."""
+        if self.stage == 0:
+            for name, parameter in self.parameters.items():
+                moments = {key: state[name][key].to(parameter) for key in MOMENTS}
+                self.optimizer.state[parameter] = {STEP: state[name][STEP].clone(), **moments}
+            return
+        steps = next(iter(state.values()))[STEP]
+        # ZeRO makes its states, flat and partitioned, in the first step; make them now, to fill.
+        for group in self._adam.param_groups:
+            for flat in group["params"]:
+                self._adam.state[flat] = {
+                    STEP: steps.clone(),
+                    **{key: torch.zeros_like(flat) for key in MOMENTS},
+                }
+        if self.stage < 3:
+            self.optimizer._lazy_init_hp_params_optimizer_state()
+        for name, parameter in self.parameters.items():
+            for key in MOMENTS:
+                self._fill(parameter, state[name][key], key)
+
+    @property
+    def _adam(self) -> torch.optim.Optimizer:
+        adam: torch.optim.Optimizer = self.optimizer.optimizer
+        return adam
+
+    def _fill(self, parameter: Any, value: Tensor, key: str) -> None:
+        from deepspeed.utils import safe_set_full_optimizer_state, safe_set_local_optimizer_state
+
+        value = value.to(parameter.device)
+        if self.stage < 3:
+            safe_set_full_optimizer_state(parameter, value, key)
+            return
+        size = parameter.ds_tensor.numel()  # of one process's part, the last one padded
+        padded = torch.zeros(size * self.world_size, dtype=value.dtype, device=value.device)
+        padded[: value.numel()] = value.flatten()
+        rank = dist.get_rank()
+        safe_set_local_optimizer_state(parameter, padded[rank * size : (rank + 1) * size], key)
+
+
+def read_deepspeed_file(path: Path) -> dict[str, Any]:
+    """Read and check a DeepSpeed file, YAML or JSON.
+
+    Raises:
+        InputError: it cannot be read, sets what the run's settings decide, or ZeRO is unknown.
+    """
+    file = read_yaml(path)
+    where = f"train.deepspeed_config {path}"
+    for key in file:
+        if key not in ALLOWED:
+            raise InputError(
+                f"{where}: unknown key {key}; allowed are {', '.join(ALLOWED)}, the rest comes "
+                "from the run's settings"
+            )
+    zero = file.setdefault("zero_optimization", {})
+    if not isinstance(zero, dict):
+        raise InputError(f"{where}: zero_optimization must hold lines such as 'stage: 2'")
+    stage = zero.setdefault("stage", 0)
+    if stage not in (0, 1, 2, 3):
+        raise InputError(f"{where}: ZeRO stage {stage}: must be 0, 1, 2 or 3")
+    from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+
+    try:
+        DeepSpeedZeroConfig(**zero)
+    except ValueError as error:
+        raise InputError(f"{where}: zero_optimization: {' '.join(str(error).split())}") from None
+    for key in zero:
+        if key not in DeepSpeedZeroConfig.model_fields:
+            raise InputError(f"{where}: unknown key zero_optimization.{key}")
+    return file
