@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from gzsl_dist.distributed.launch_environment import is_reporting_process
-from gzsl_dist.errors import GzslError, InputError
+from gzsl_dist.errors import GzslError, InputError, OtherProcessError
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -38,13 +38,23 @@ def positive_integer(text: str) -> int:
     return value
 
 
+def tell(message: str) -> None:
+    """Print an error in one line."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+
+
 def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> NoReturn:
     """Run a command and exit with its code; failures are told once for the whole job."""
     try:
         sys.exit(main(arguments))
-    except GzslError as error:
-        if is_reporting_process():
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    except OtherProcessError as error:
         sys.exit(error.exit_code)
+    except GzslError as error:
+        if error.speaks or is_reporting_process():
+            tell(str(error))
+        sys.exit(error.exit_code)
+    except OSError as error:  # a disk that is full, a folder without permission
+        tell(f"{error.filename or 'file'}: {error.strerror or error}")
+        sys.exit(InputError.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -12,7 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from gzsl_dist.config import Config, merge
+from gzsl_dist.config import EMBEDDED, Config, merge
 from gzsl_dist.config_file import read_yaml
 from gzsl_dist.errors import InputError
 
@@ -68,9 +68,12 @@ def config_from_arguments(arguments: argparse.Namespace, unknown: Sequence[str])
     for name, value in given.items():
         _put(overrides, name.split("."), None if value == "null" else value)
     from_file = read_yaml(Path(arguments.config)) if arguments.config else {}
+    data = given.get("data.path", EMBEDDED)
+    if not arguments.config and data == EMBEDDED:
+        from_file = read_yaml(Path(__file__).with_name("digits.yaml"))
     config = _validated(merge(from_file, overrides), given, arguments.config)
     if config.run.dir is None:
-        stem = Path(arguments.config).stem if arguments.config else "digits"
+        stem = Path(arguments.config or data).stem
         config = config.model_copy(
             update={"run": config.run.model_copy(update={"dir": f"runs/{stem}"})}
         )

@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+EMBEDDED = "digits"  # the name of the embedded data set
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -23,10 +25,19 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _usable_path(text: str) -> str:
+    if "\0" in text or any(len(part.encode()) > 255 for part in text.split("/")):
+        raise ValueError("no file can have such a name")
+    return text
+
+
+PathText = Annotated[str, Field(min_length=1), AfterValidator(_usable_path)]
+
+
 class RunSettings(Section):
     """Where the run lives."""
 
-    dir: str | None = Field(
+    dir: PathText | None = Field(
         None, description="Run directory; default runs/<name of the configuration file>."
     )
 
@@ -34,8 +45,8 @@ class RunSettings(Section):
 class DataSettings(Section):
     """Which data, and how they enter the networks."""
 
-    path: str = Field(
-        "digits", description="A file made by `gzsl_dist.prepare`, or `digits`, the embedded set."
+    path: PathText = Field(
+        EMBEDDED, description="A file made by `gzsl_dist.prepare`, or `digits`, the embedded set."
     )
     semantics_norm: PositiveFloat | None = Field(
         8.0,
@@ -130,7 +141,7 @@ class TrainSettings(Section):
     strategy: Literal["auto", "single", "ddp", "deepspeed"] = Field(
         "auto", description="How processes work together; auto: single at one, ddp above."
     )
-    deepspeed_config: str = Field(
+    deepspeed_config: PathText = Field(
         "configs/deepspeed/zero1.yaml", description="DeepSpeed's own file: ZeRO stage and such."
     )
     precision: Literal["float32", "bfloat16", "float64"] = Field(
@@ -238,9 +249,9 @@ class Config(Section):
     @classmethod
     def _fill_from_preset(cls, values: Any) -> Any:
         if isinstance(values, dict):
-            preset = PRESETS.get(values.get("method", cls.model_fields["method"].default))
-            if preset is not None:
-                return merge(preset, values)
+            method = values.get("method", cls.model_fields["method"].default)
+            if isinstance(method, str) and method in PRESETS:
+                return fill(PRESETS[method], values)
         return values
 
     @model_validator(mode="after")
@@ -269,11 +280,21 @@ class Config(Section):
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Values of `over`, and those of `base` that `over` lacks or gives as null, level by level."""
+    """Values of `over`, and those of `base` that `over` lacks, level by level."""
     result = dict(base)
     for key, value in over.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            result[key] = merge(base[key], value)
-        elif value is not None or base.get(key) is None:
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        result[key] = merge(base[key], value) if both else value
+    return result
+
+
+def fill(preset: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """`values`, and what `preset` has where they lack it or hold null, level by level."""
+    result = dict(values)
+    for key, value in preset.items():
+        given = values.get(key)
+        if given is None:
             result[key] = value
+        elif isinstance(value, dict) and isinstance(given, dict):
+            result[key] = fill(value, given)
     return result

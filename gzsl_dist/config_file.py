@@ -29,7 +29,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"configuration file {path}: cannot be read ({error.strerror}); give an existing "
             "file with --config"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
         reason = " ".join(str(error).split())
         raise InputError(f"configuration file {path}: not YAML ({reason})") from None
     if values is None:

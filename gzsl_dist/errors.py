@@ -7,12 +7,17 @@ class GzslError(Exception):
     """A failure that is told to the user in one line; `exit_code` is what the command returns."""
 
     exit_code = 1
+    speaks = False  # whether this process tells it, though it is not the first of the job
 
 
 class InputError(GzslError):
     """Bad configuration, data or checkpoint. The message says what, where and what to do."""
 
     exit_code = 2
+
+
+class OtherProcessError(InputError):
+    """Another process of the job failed and tells why; this one ends silently."""
 
 
 class DivergedError(GzslError):

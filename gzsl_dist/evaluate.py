@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         trained = load_run(options.run, processes)
         problem, synthetic = trained.problem, None
         if options.bank is not None:
-            features, labels = read_bank(options.bank, trained.dataset.fingerprint)
+            features, labels = read_bank(options.bank, trained.dataset.fingerprint, problem.scaling)
             numbers = problem.numbers(labels)
             unseen = numbers >= problem.seen_count
             if set(numbers[unseen]) != set(range(problem.seen_count, len(problem.classes))):
@@ -51,6 +51,7 @@ def main(arguments: list[str]) -> int:
             trained.dataset,
             trained.config,
             trained.selection,
+            steps=trained.step,
             strategy="evaluate",
             world_size=processes.world_size,
             seconds=time.monotonic() - started,

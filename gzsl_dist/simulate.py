@@ -25,8 +25,8 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.errors import InputError
     from gzsl_dist.prepare import summary
 
-    if options.seed < 0:
-        raise InputError(f"--seed {options.seed}: must be 0 or more")
+    if not 0 <= options.seed < 2**63:
+        raise InputError(f"--seed {options.seed}: must be 0 or more, and below 2^63")
     path = options.out_dir / "dataset.h5"
     check_target(path, overwrite=options.overwrite)
     dataset = simulate(options.like, options.rows, options.seed)

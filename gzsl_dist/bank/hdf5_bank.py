@@ -9,6 +9,7 @@ all its classes), ``scaling/minimum`` and ``scaling/extent`` ``(d_x,)``; attribu
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def write_bank(
 
     if path.exists() and not overwrite:
         raise InputError(f"{path}: exists already; choose another --out or give --overwrite")
-    partial = path.with_name(f".writing-{path.name}")
+    partial = path.parent / f".writing-{path.name}-{os.getpid()}"
     rows = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,31 +99,55 @@ def write_bank(
         raise InputError(f"bank {path}: cannot be written ({reason})") from None
 
 
-def read_bank(path: Path, fingerprint: str) -> tuple[FloatArray, IntArray]:
+def read_bank(path: Path, fingerprint: str, scaling: Scaling) -> tuple[FloatArray, IntArray]:
     """Read features ``(rows, d_x)`` and labels ``(rows,)`` of a bank.
 
     Args:
         path: the file.
         fingerprint: of the data set that the bank is used with.
+        scaling: of the run that the bank is used with.
 
     Raises:
-        InputError: missing, damaged, no bank, or made for another data set.
+        InputError: missing, damaged, no bank, or made for another data set or scaling.
     """
     with open_hdf5(path) as file:
-        if file.attrs.get("format") != FORMAT:
-            raise InputError(f"{path}: not a bank; make one with gzsl_dist.synthesize")
-        if file.attrs.get("format_version") != FORMAT_VERSION:
-            raise InputError(
-                f"{path}: bank format {file.attrs.get('format_version')}, this program reads "
-                f"{FORMAT_VERSION}; synthesize it again"
-            )
-        theirs = str(file.attrs.get("fingerprint"))
-        if theirs != fingerprint:
-            raise InputError(
-                f"{path}: made for a data set with fingerprint {theirs[:12]}, the run has "
-                f"{fingerprint[:12]}; synthesize a bank from this run"
-            )
         try:
-            return np.asarray(file["features"]), np.asarray(file["labels"])
-        except (KeyError, OSError) as error:
-            raise InputError(f"{path}: damaged bank ({error}); synthesize it again") from None
+            facts = {key: file.attrs.get(key) for key in ("format", "format_version", "transform")}
+            theirs = str(file.attrs.get("fingerprint"))
+            features, labels = np.asarray(file["features"]), np.asarray(file["labels"])
+            minimum, extent = file["scaling/minimum"][()], file["scaling/extent"][()]
+            classes = len(file["classes"])
+        except (KeyError, OSError, TypeError, ValueError, AttributeError):
+            raise InputError(
+                f"{path}: not a whole bank; make one with gzsl_dist.synthesize"
+            ) from None
+    if facts["format"] != FORMAT or facts["format_version"] != FORMAT_VERSION:
+        raise InputError(
+            f"{path}: not a bank of format {FORMAT_VERSION}; make one with gzsl_dist.synthesize"
+        )
+    if theirs != fingerprint:
+        raise InputError(
+            f"{path}: made for a data set with fingerprint {theirs[:12]}, the run has "
+            f"{fingerprint[:12]}; synthesize a bank from this run"
+        )
+    if (
+        facts["transform"] != scaling.transform
+        or not np.array_equal(minimum, scaling.minimum)
+        or not np.array_equal(extent, scaling.extent)
+    ):
+        raise InputError(
+            f"{path}: its features are scaled in another way than the run's; synthesize a bank "
+            "from this run"
+        )
+    whole = (
+        features.ndim == 2
+        and features.shape == (len(labels), len(scaling.minimum))
+        and features.dtype.kind == "f"
+        and labels.ndim == 1
+        and labels.dtype.kind in "iu"
+        and bool(np.isin(labels, np.arange(classes)).all())
+        and bool(np.isfinite(features).all())
+    )
+    if not whole:
+        raise InputError(f"{path}: damaged: rows, labels or values do not fit; synthesize it again")
+    return features.astype(np.float32, copy=False), labels.astype(np.int64)

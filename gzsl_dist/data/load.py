@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gzsl_dist.config import EMBEDDED
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.errors import InputError
-
-EMBEDDED = "digits"
 
 
 def load_dataset(path: str) -> Dataset:

@@ -9,6 +9,8 @@ import numpy as np
 from gzsl_dist.data.dataset import OPTIONAL_SPLITS, REQUIRED_SPLITS, Dataset, IntArray
 from gzsl_dist.errors import InputError
 
+LARGEST = 1e15  # of features and of lengths of semantics
+
 
 def validate(dataset: Dataset, where: str | None = None) -> None:
     """Check a data set in itself; splits and labels are 0-based here.
@@ -25,6 +27,7 @@ def validate(dataset: Dataset, where: str | None = None) -> None:
     _check_names(dataset, where)
     _check_finite(dataset.features, "features", ("row", "rows"), where)
     _check_finite(dataset.semantics, "semantics", ("class", "classes"), where)
+    _check_range(dataset, where)
     _check_semantics(dataset, where)
     count = len(dataset.classes)
     outside = (dataset.labels < 0) | (dataset.labels >= count)
@@ -88,6 +91,22 @@ def _check_finite(array: np.ndarray, part: str, units: tuple[str, str], where: s
         raise InputError(
             f"{where}: {part} have NaN or infinite values (in float32) in {bad.sum()} of "
             f"{len(bad)} {units[1]}, the first is {units[0]} {first}; repair or drop them"
+        )
+
+
+def _check_range(dataset: Dataset, where: str) -> None:
+    """Squares and sums of squares must fit into float32."""
+    largest = float(max(dataset.features.max(), -dataset.features.min()))
+    lengths = np.linalg.norm(dataset.semantics.astype(np.float64), axis=1)
+    if largest > LARGEST:
+        raise InputError(
+            f"{where}: features reach {largest:.1e}; divide them by a constant, {LARGEST:.0e} is "
+            "the most"
+        )
+    if lengths.max() > LARGEST or 0 < lengths[lengths > 0].min(initial=1) < 1 / LARGEST:
+        raise InputError(
+            f"{where}: semantics have lengths from {lengths.min():.1e} to {lengths.max():.1e}; "
+            f"scale them to between {1 / LARGEST:.0e} and {LARGEST:.0e}"
         )
 
 

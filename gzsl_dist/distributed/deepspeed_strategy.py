@@ -97,6 +97,7 @@ class DeepSpeedTrainable:
         options = {
             "train_micro_batch_size_per_gpu": 1,  # only DeepSpeed's own data loaders read it
             "optimizer": {"type": "Adam", "params": adam},
+            "gradient_clipping": 0.0,  # DeepSpeed clips to norm 1 unless told not to
             "zero_allow_untested_optimizer": True,
             "steps_per_print": 10**9,
             **file,
@@ -150,17 +151,19 @@ class DeepSpeedTrainable:
         """See `Trainable`."""
         if self.stage == 0:
             for name, parameter in self.parameters.items():
-                moments = {key: state[name][key].to(parameter) for key in MOMENTS}
+                moments = {key: state[name][key].to(parameter, copy=True) for key in MOMENTS}
                 self.optimizer.state[parameter] = {STEP: state[name][STEP].clone(), **moments}
             return
         steps = next(iter(state.values()))[STEP]
         # ZeRO makes its states, flat and partitioned, in the first step; make them now, to fill.
-        for group in self._adam.param_groups:
-            for flat in group["params"]:
-                self._adam.state[flat] = {
-                    STEP: steps.clone(),
-                    **{key: torch.zeros_like(flat) for key in MOMENTS},
-                }
+        flat_parts = (
+            self.optimizer.fp32_partitioned_groups_flat
+            if self.stage == 3
+            else [flat for group in self._adam.param_groups for flat in group["params"]]
+        )
+        for flat in flat_parts:
+            moments = {key: torch.zeros_like(flat) for key in MOMENTS}
+            self._adam.state[flat] = {STEP: steps.clone(), **moments}
         if self.stage < 3:
             self.optimizer._lazy_init_hp_params_optimizer_state()
         for name, parameter in self.parameters.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -12,7 +13,9 @@ from torch import Tensor
 
 from gzsl_dist.distributed import launch_environment
 from gzsl_dist.distributed.collectives import gather_rows, gather_rows_with_gradient
-from gzsl_dist.errors import GzslError, InputError
+from gzsl_dist.errors import GzslError, InputError, OtherProcessError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,23 +60,43 @@ class Processes:
             return flag
         return bool(self.add(torch.tensor(float(flag), device=self.device)).item() > 0)
 
-    def once(self, action: Callable[[], object]) -> None:
-        """Let the first process act, the others wait; where it fails, all of them fail.
+    def together(self, action: Callable[[], T]) -> T:
+        """Act on every process; where it fails on any, all of them fail.
 
         Raises:
-            GzslError: what the action raised; on the other processes, that the first one failed.
+            Exception: what the action raised; `OtherProcessError` where another process failed.
         """
-        failure: GzslError | None = None
-        if self.rank == 0:
-            try:
-                action()
-            except GzslError as error:
-                failure = error
-        failed = self.any(failure is not None)
-        if failure is not None:
+        failure: Exception | None = None
+        try:
+            result = action()
+        except Exception as error:
+            failure = error
+        # The first process that failed speaks for the job, the others stay silent.
+        first = torch.tensor(self.world_size if failure is None else self.rank, device=self.device)
+        if self.world_size > 1:
+            dist.all_reduce(first, dist.ReduceOp.MIN)
+        if int(first) == self.world_size:
+            return result
+        if failure is not None and int(first) == self.rank:
+            if isinstance(failure, GzslError):
+                failure.speaks = True
             raise failure
-        if failed:
-            raise InputError("the first process failed; its message says why")
+        raise OtherProcessError(f"process {int(first)} failed; its message says why")
+
+    def once(self, action: Callable[[], T]) -> T:
+        """Let the first process act, and give all of them its result; where it fails, all fail.
+
+        The result must be what `torch.distributed.broadcast_object_list` can carry.
+
+        Raises:
+            Exception: as in `together`.
+        """
+        result = self.together(lambda: action() if self.rank == 0 else None)
+        if self.world_size > 1:
+            box = [result]
+            dist.broadcast_object_list(box, src=0)
+            result = box[0]
+        return cast(T, result)
 
 
 @contextmanager
@@ -98,7 +121,13 @@ def start_processes(device: str = "auto") -> Iterator[Processes]:
         yield Processes(0, 1, chosen)
         return
     backend = "nccl" if chosen.type == "cuda" else "gloo"
-    dist.init_process_group(backend, rank=rank, world_size=world_size)
+    try:
+        dist.init_process_group(backend, rank=rank, world_size=world_size)
+    except (ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{world_size} processes cannot meet ({' '.join(str(error).split())}); start them with "
+            "torchrun, or set MASTER_ADDR and MASTER_PORT"
+        ) from None
     try:
         yield Processes(rank, world_size, chosen)
     finally:

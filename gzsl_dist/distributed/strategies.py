@@ -101,7 +101,7 @@ class LocalTrainable:
     def load_state_dict(self, state: OptimizerState) -> None:
         """See `Trainable`."""
         for name, parameter in self.parameters.items():
-            moments = {key: state[name][key].to(parameter) for key in MOMENTS}
+            moments = {key: state[name][key].to(parameter, copy=True) for key in MOMENTS}
             self.optimizer.state[parameter] = {STEP: state[name][STEP].clone(), **moments}
 
 

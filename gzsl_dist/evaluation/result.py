@@ -19,6 +19,7 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
 from gzsl_dist.evaluation.score import ScoredProblem
 from gzsl_dist.evaluation.selection import Selection
+from gzsl_dist.files import read_json_object, write_whole
 
 CURVE_POINTS = 201
 
@@ -73,12 +74,7 @@ class Result:
         Raises:
             InputError: the file cannot be written.
         """
-        partial = path.with_suffix(".writing")
-        try:
-            partial.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
-            partial.replace(path)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+        write_whole(path, json.dumps(asdict(self), indent=2))
 
     @classmethod
     def read(cls, path: Path) -> Result:
@@ -87,14 +83,11 @@ class Result:
         Raises:
             InputError: missing, or not a result.
         """
+        values = read_json_object(path, "finish the run with gzsl_dist.train first")
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise InputError(
-                f"{path}: no such file; finish the run with gzsl_dist.train first"
-            ) from None
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(f"{path}: not a result of gzsl_dist.train ({error})") from None
+            return cls(**values)
+        except TypeError:
+            raise InputError(f"{path}: not a result of this version of gzsl_dist.train") from None
 
 
 def result_of(
@@ -104,6 +97,7 @@ def result_of(
     config: Config,
     selection: Selection,
     *,
+    steps: int,
     strategy: str,
     world_size: int,
     seconds: float,
@@ -132,7 +126,7 @@ def result_of(
         method=config.method,
         strategy=strategy,
         world_size=world_size,
-        steps=selection.steps,
+        steps=steps,
         selection={"mode": config.evaluation.selection, **asdict(selection)},
         seconds=seconds,
         versions={

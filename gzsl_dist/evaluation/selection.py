@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from gzsl_dist.config import EvaluationSettings
+from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import ScoredRows, measure, seen_unseen_curve
+from gzsl_dist.files import read_json_object, write_whole
 
 PREFIX = "validation/"
 
@@ -22,22 +24,39 @@ class Selection:
         steps: generator steps to train for.
         calibration_factor: subtracted from the log-probabilities of seen classes.
         how: where both come from, for people.
+        fingerprint: of the data set.
         validation: figures on the validation classes at that step, None without validation.
     """
 
     steps: int
     calibration_factor: float
     how: str
+    fingerprint: str
     validation: dict[str, float] | None = None
 
     def write(self, path: Path) -> None:
         """Write as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
+        write_whole(path, json.dumps(asdict(self), indent=2))
 
     @classmethod
-    def read(cls, path: Path) -> Selection:
-        """Read what `write` wrote."""
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+    def read(cls, path: Path, fingerprint: str) -> Selection:
+        """Read what `write` wrote for the data set with this fingerprint.
+
+        Raises:
+            InputError: damaged, or made on another data set.
+        """
+        remedy = "delete the folder selection to choose anew"
+        values = read_json_object(path, remedy)
+        try:
+            selection = cls(**values)
+        except TypeError:
+            raise InputError(f"{path}: damaged, has other fields; {remedy}") from None
+        if selection.fingerprint != fingerprint:
+            raise InputError(
+                f"{path}: made on a data set with fingerprint {selection.fingerprint[:12]}, this "
+                f"one has {fingerprint[:12]}; use another --run.dir"
+            )
+        return selection
 
 
 def needs_validation(settings: EvaluationSettings) -> bool:
@@ -67,7 +86,11 @@ def validation_figures(seen: ScoredRows, unseen: ScoredRows) -> dict[str, float]
 
 
 def select(
-    metrics: Sequence[dict[str, Any]], settings: EvaluationSettings, steps: int, note: str
+    metrics: Sequence[dict[str, Any]],
+    settings: EvaluationSettings,
+    steps: int,
+    note: str,
+    fingerprint: str,
 ) -> Selection:
     """Choose from the validations logged in metrics.jsonl.
 
@@ -77,10 +100,18 @@ def select(
             ``calibration: validation``), the first of equals; ``fixed`` takes the last step.
         steps: `train.steps`.
         note: how the validation problem was made.
+        fingerprint: of the data set.
+
+    Raises:
+        InputError: nothing was validated.
     """
     validations = [line for line in metrics if PREFIX + "H" in line]
     calibrate = settings.calibration == "validation"
     criterion = PREFIX + ("H" if calibrate else "raw_H")
+    if not validations:
+        raise InputError(
+            "selection/metrics.jsonl holds no validation; delete the folder selection to train anew"
+        )
     chosen = validations[-1]
     if settings.selection == "validation":
         chosen = max(validations, key=lambda line: (line[criterion], -line["step"]))
@@ -88,9 +119,15 @@ def select(
         steps=chosen["step"] if settings.selection == "validation" else steps,
         calibration_factor=chosen[PREFIX + "calibration_factor"] if calibrate else 0.0,
         how=note,
+        fingerprint=fingerprint,
         validation={
             name.removeprefix(PREFIX): value
             for name, value in chosen.items()
             if name.startswith(PREFIX)
         },
     )
+
+
+def fixed(steps: int, fingerprint: str) -> Selection:
+    """What the configuration chose, without validation."""
+    return Selection(steps, 0.0, "fixed by the configuration", fingerprint)

@@ -40,8 +40,10 @@ def run_figure(
         raw = [line["validation/raw_H"] for line in lines]
         validation.plot(steps, raw, "--", color=color)
         for side, style in (("critic", "-"), ("generator", ":")):
-            values = [line[f"{side}/total_loss"] for line in losses[index]]
-            loss.plot([line["step"] for line in losses[index]], values, style, color=color)
+            key = f"{side}/total_loss"
+            logged = [line for line in losses[index] if key in line]
+            steps = [line["step"] for line in logged]
+            loss.plot(steps, [line[key] for line in logged], style, color=color)
     curve.set(xlabel="U", ylabel="S", title="seen-unseen curve (test)  ● calibrated  × raw")
     curve.legend(fontsize="small")
     validation.set(

@@ -10,6 +10,7 @@ from typing import Any
 
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
+from gzsl_dist.files import write_whole
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -21,7 +22,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     metrics = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n")[:-1], start=1):
+    lines = path.read_bytes().split(b"\n")[:-1]
+    for number, line in enumerate(lines, start=1):
         try:
             values = json.loads(line)
             metrics.append({"step": int(values["step"]), **values})
@@ -43,15 +45,15 @@ class Logbook:
 
     def __init__(self, directory: Path, processes: Processes, step: int) -> None:
         self._first = processes.is_first
-        if not self._first:
-            return
+        processes.once(lambda: self._open(directory, step))
+
+    def _open(self, directory: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         path = directory / "metrics.jsonl"
         try:
-            directory.mkdir(parents=True, exist_ok=True)
             kept = [line for line in read_metrics(path) if line["step"] <= step]
-            path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
             self._file = path.open("a", encoding="utf-8")
             self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=step + 1)
         except OSError as error:

@@ -11,10 +11,12 @@ from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.problem import final_problem, selection_problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy, choose_strategy
+from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.result import Result, result_of
 from gzsl_dist.evaluation.score import score_problem
 from gzsl_dist.evaluation.selection import (
     Selection,
+    fixed,
     needs_validation,
     select,
     validation_figures,
@@ -38,7 +40,7 @@ def run(config: Config, processes: Processes) -> Result:
     """
     started = time.monotonic()
     strategy = choose_strategy(config.train, processes)
-    dataset = load_dataset(config.data.path)
+    dataset = processes.together(lambda: load_dataset(config.data.path))
     directory = open_run_directory(config, processes)
     say(
         processes,
@@ -47,9 +49,14 @@ def run(config: Config, processes: Processes) -> Result:
         f"{strategy.name}, {processes.device.type}, {config.train.precision}; run in {directory}",
     )
     path = directory / "result.json"
-    if path.exists():
+    if processes.once(path.exists):
         say(processes, f"this run is finished: {path}")
-        result = Result.read(path)
+        result = processes.once(lambda: Result.read(path))
+        if result.dataset["fingerprint"] != dataset.fingerprint:
+            raise InputError(
+                f"{path}: of a data set with fingerprint {result.dataset['fingerprint'][:12]}, "
+                f"this one has {dataset.fingerprint[:12]}; use another --run.dir"
+            )
         print_result(result, directory, processes)
         return result
     with stop_signal() as stop:
@@ -72,6 +79,7 @@ def run(config: Config, processes: Processes) -> Result:
         dataset,
         config,
         selection,
+        steps=selection.steps,
         strategy=strategy.name,
         world_size=processes.world_size,
         seconds=time.monotonic() - started,
@@ -94,10 +102,10 @@ def choose(
     That training lives in ``selection/`` inside the run directory, in the same form as a run.
     """
     if not needs_validation(config.evaluation):
-        return Selection(config.train.steps, 0.0, "fixed by the configuration")
+        return fixed(config.train.steps, dataset.fingerprint)
     path = directory / "selection" / "selection.json"
-    if path.exists():
-        return Selection.read(path)
+    if processes.once(path.exists):
+        return processes.once(lambda: Selection.read(path, dataset.fingerprint))
     problem = selection_problem(dataset, config)
     say(processes, f"selection: {problem.note}")
 
@@ -117,14 +125,19 @@ def choose(
         stop=stop,
         validate=validate,
     )
-    metrics = read_metrics(path.parent / "metrics.jsonl")
-    selection = select(metrics, config.evaluation, config.train.steps, problem.note)
-    processes.once(lambda: selection.write(path))
+
+    def select_and_write() -> Selection:
+        metrics = read_metrics(path.parent / "metrics.jsonl")
+        chosen = select(
+            metrics, config.evaluation, config.train.steps, problem.note, dataset.fingerprint
+        )
+        chosen.write(path)
+        return chosen
+
+    selection = processes.once(select_and_write)
     say(
         processes,
         f"selection: {selection.steps} steps, calibration factor "
-        f"{selection.calibration_factor:.3f}, validation H {selection.validation['H']:.3f}"
-        if selection.validation
-        else "",
+        f"{selection.calibration_factor:.3f}, validation H {(selection.validation or {})['H']:.3f}",
     )
     return selection

@@ -9,7 +9,9 @@ from gzsl_dist.config import Config
 from gzsl_dist.config_file import read_run_config, to_yaml
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
+from gzsl_dist.files import write_whole
 
+CONTENTS = ("result.json", "checkpoints", "selection", "metrics.jsonl")
 FREE_TO_DIFFER = (
     "run",
     "log",
@@ -30,16 +32,19 @@ def open_run_directory(config: Config, processes: Processes) -> Path:
     directory = config.run_dir
 
     def claim() -> None:
-        if (directory / "config.yaml").exists():
+        path = directory / "config.yaml"
+        if path.exists():
             _check_same_run(directory, config)
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            (directory / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
-        except OSError as error:
+        elif remains := [name for name in CONTENTS if (directory / name).exists()]:
             raise InputError(
-                f"run directory {directory}: cannot be written ({error.strerror}); choose "
-                "another with --run.dir"
-            ) from None
+                f"run directory {directory} holds {remains[0]} of a run without its config.yaml; "
+                "use another --run.dir, or delete it"
+            )
+        if not path.exists() or path.read_text(encoding="utf-8") != to_yaml(config):
+            try:
+                write_whole(path, to_yaml(config))
+            except InputError as error:
+                raise InputError(f"{error}; choose another --run.dir") from None
 
     processes.once(claim)
     return directory

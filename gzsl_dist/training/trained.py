@@ -13,7 +13,7 @@ from gzsl_dist.data.problem import Problem, final_problem
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.selection import Selection
+from gzsl_dist.evaluation.selection import Selection, fixed, needs_validation
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.training.loop import networks_for
 
@@ -45,10 +45,8 @@ def load_run(run: Path, processes: Processes) -> TrainedRun:
     networks = networks_for(problem, config).to(processes.device)
     saved = checkpoint.load(found[-1], dataset.fingerprint, optimizers=False)
     checkpoint.restore(found[-1], saved, networks)
-    chosen = run / "selection" / "selection.json"
-    selection = (
-        Selection.read(chosen)
-        if chosen.exists()
-        else Selection(found[-1].step, 0.0, "fixed by the configuration")
-    )
+    if needs_validation(config.evaluation):
+        selection = Selection.read(run / "selection" / "selection.json", dataset.fingerprint)
+    else:
+        selection = fixed(config.train.steps, dataset.fingerprint)
     return TrainedRun(config, dataset, problem, networks, selection, found[-1].step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,8 +21,6 @@ def run_processes(world_size: int, function: Callable[..., Any], *arguments: Any
 
     The function must be importable and return tensors, numbers, or containers of them.
     """
-    if world_size == 1:
-        return [function(Processes(0, 1, torch.device("cpu")), *arguments)]
     with tempfile.TemporaryDirectory() as folder:
         multiprocessing.spawn(
             _work, args=(world_size, folder, function, arguments), nprocs=world_size
@@ -39,6 +38,7 @@ def _work(
     arguments: tuple[Any, ...],
 ) -> None:
     torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world_size), "LOCAL_RANK": str(rank)}
     dist.init_process_group(
         "gloo",
         init_method=f"file://{folder}/rendezvous",

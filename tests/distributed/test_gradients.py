@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,13 +12,14 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.batches import BatchSource
 from gzsl_dist.data.problem import Rows
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import choose_strategy
+from gzsl_dist.distributed.strategies import Trainable, choose_strategy
 from gzsl_dist.models.networks import Networks, build_networks
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
 
 from . import plain
 from .spawn import run_processes
 
+ROOT = Path(__file__).parents[2]
 CLASSES, FEATURES, SEMANTICS = 7, 12, 5
 SIZES = {
     "noise_dim": 4,
@@ -55,10 +58,13 @@ SETTINGS = {
 Gradients = dict[str, Tensor]
 
 
-def setting(name: str, batch_size: int) -> Config:
-    return Config.model_validate(
-        {**SETTINGS[name], "model": SIZES, "train": {"batch_size": batch_size}}
-    )
+def setting(name: str, batch_size: int, strategy: str = "auto") -> Config:
+    """`strategy` is auto, or zero0 to zero3 for DeepSpeed."""
+    train: dict[str, object] = {"batch_size": batch_size}
+    if strategy != "auto":
+        file = ROOT / "configs" / "deepspeed" / f"{strategy}.yaml"
+        train |= {"strategy": "deepspeed", "deepspeed_config": str(file)}
+    return Config.model_validate({**SETTINGS[name], "model": SIZES, "train": train})
 
 
 def build(config: Config, dtype: torch.dtype, slots: slice) -> tuple[Networks, Tensor, BatchSource]:
@@ -92,34 +98,41 @@ def gradients(networks: Networks) -> Gradients:
     }
 
 
+def gradients_of(side: Trainable, config: Config) -> Gradients:
+    """Gradients of a side's first step: Adam's first moment holds them, whole, at any strategy."""
+    return {
+        name: moments["exp_avg"] / (1 - config.train.beta1)
+        for name, moments in side.state_dict().items()
+    }
+
+
 def distributed_gradients(
-    processes: Processes, name: str, batch_size: int, double: bool
+    processes: Processes, name: str, batch_size: int, double: bool, strategy: str
 ) -> list[Gradients]:
-    """Gradients of the critic's and the generator's step, as the strategy leaves them."""
-    config = setting(name, batch_size)
+    """Gradients of the critic's and of the generator's step, as the strategy sums them."""
+    config = setting(name, batch_size, strategy)
     dtype = torch.float64 if double else torch.float32
-    networks, semantics, batches = build(config, dtype, processes.share(batch_size))
-    strategy = choose_strategy(config.train, processes)
-    critic_objective = CriticObjective(networks, semantics, config, processes)
-    critic = strategy.wrap(critic_objective, config.train)
-    generator = strategy.wrap(
-        GeneratorObjective(networks, semantics, config, processes), config.train
-    )
     found = []
-    before = {key: value.clone() for key, value in networks.state_dict().items()}
-    batch = batches.batch(0)
-    with torch.no_grad():
-        fake = networks.generator(batch.noise, semantics[batch.labels])
-    critic.step(batch, fake)
-    found.append(gradients(networks))
-    means = networks.state_dict().get("prototypes.means")
-    if means is not None:
-        found[0]["prototypes.means"] = means.clone()
-    networks.load_state_dict(before)
-    networks.zero_grad(set_to_none=True)
-    with frozen(critic_objective):
-        generator.step(batches.batch(1))
-    found.append(gradients(networks))
+    for step in ("critic", "generator"):  # each from the start, as one step changes the weights
+        networks, semantics, batches = build(config, dtype, processes.share(batch_size))
+        arguments = (networks, semantics, config, processes)
+        train = choose_strategy(config.train, processes)
+        critic_objective = CriticObjective(*arguments)
+        critic = train.wrap(critic_objective, config.train)
+        generator = train.wrap(GeneratorObjective(*arguments), config.train)
+        if step == "critic":
+            batch = batches.batch(0)
+            with torch.no_grad():
+                fake = networks.generator(batch.noise, semantics[batch.labels])
+            critic.step(batch, fake)
+            found.append(gradients_of(critic, config))
+            means = networks.state_dict().get("prototypes.means")
+            if means is not None:
+                found[0]["prototypes.means"] = means.clone()
+        else:
+            with frozen(critic_objective):
+                generator.step(batches.batch(1))
+            found.append(gradients_of(generator, config))
     return found
 
 
@@ -145,17 +158,16 @@ def plain_gradients(name: str, batch_size: int, double: bool) -> list[Gradients]
 
 
 def all_distributed_gradients(
-    processes: Processes, batch_size: int, double: bool
+    processes: Processes, batch_size: int, double: bool, strategy: str
 ) -> dict[str, list[Gradients]]:
-    return {name: distributed_gradients(processes, name, batch_size, double) for name in SETTINGS}
+    return {
+        name: distributed_gradients(processes, name, batch_size, double, strategy)
+        for name in SETTINGS
+    }
 
 
-@pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
-@pytest.mark.parametrize(
-    ("world_size", "batch_size"), [(1, 24), (2, 24), (2, 11), (4, 24), (4, 11)]
-)
-def test_gradients_equal_plain_code(world_size: int, batch_size: int, double: bool) -> None:
-    by_rank = run_processes(world_size, all_distributed_gradients, batch_size, double)
+def compare(world_size: int, batch_size: int, double: bool, strategy: str) -> None:
+    by_rank = run_processes(world_size, all_distributed_gradients, batch_size, double, strategy)
     tolerance = 1e-10 if double else 1e-5
     for name in SETTINGS:
         expected = plain_gradients(name, batch_size, double)
@@ -167,6 +179,23 @@ def test_gradients_equal_plain_code(world_size: int, batch_size: int, double: bo
                 for parameter, value in theirs.items():
                     error = (ours[parameter] - value).norm() / value.norm().clamp_min(1e-12)
                     assert error < tolerance, (name, side, parameter, rank, float(error))
+
+
+@pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
+@pytest.mark.parametrize(
+    ("world_size", "batch_size"), [(1, 24), (2, 24), (2, 11), (4, 24), (4, 11)]
+)
+def test_gradients_equal_plain_code(world_size: int, batch_size: int, double: bool) -> None:
+    compare(world_size, batch_size, double, "auto")
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+@pytest.mark.parametrize(("world_size", "batch_size"), [(1, 24), (2, 11), (4, 24)])
+def test_gradients_under_zero_equal_plain_code(
+    world_size: int, batch_size: int, stage: int
+) -> None:
+    pytest.importorskip("deepspeed")
+    compare(world_size, batch_size, False, f"zero{stage}")
 
 
 def test_gather_adds_gradients_of_all_processes() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gzsl_dist.config import EvaluationSettings
+from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.selection import PREFIX, Selection, needs_validation, select
 
 
@@ -44,12 +45,27 @@ def test_choices(selection: str, calibration: str, steps: int, factor: float) ->
     settings = EvaluationSettings.model_validate(
         {"selection": selection, "calibration": calibration}
     )
-    chosen = select(LINES, settings, 80, "note")
+    chosen = select(LINES, settings, 80, "note", "print")
     assert (chosen.steps, chosen.calibration_factor, chosen.how) == (steps, factor, "note")
     assert needs_validation(settings) == ("validation" in (selection, calibration))
 
 
 def test_reads_back_exactly(tmp_path: Path) -> None:
-    chosen = Selection(40, 0.1 + 0.2, "note", {"H": 1 / 3})
+    chosen = Selection(40, 0.1 + 0.2, "note", "print", {"H": 1 / 3})
     chosen.write(tmp_path / "selection.json")
-    assert Selection.read(tmp_path / "selection.json") == chosen
+    assert Selection.read(tmp_path / "selection.json", "print") == chosen
+    with pytest.raises(InputError, match="fingerprint print, this one has other"):
+        Selection.read(tmp_path / "selection.json", "other")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"steps": 3}'])
+def test_damage_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "selection.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"selection.json: damaged.*delete"):
+        Selection.read(path, "print")
+
+
+def test_without_any_validation() -> None:
+    with pytest.raises(InputError, match="holds no validation"):
+        select(LINES[:1], EvaluationSettings(), 80, "note", "print")

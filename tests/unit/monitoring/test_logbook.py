@@ -39,12 +39,6 @@ def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
     assert steps(tmp_path) == [10, 20]
 
 
-def test_only_the_first_process_writes(tmp_path: Path) -> None:
-    with Logbook(tmp_path / "run", Processes(1, 2, torch.device("cpu")), 0) as logbook:
-        logbook.write(10, {"a_loss": 1.0})
-    assert not (tmp_path / "run").exists()
-
-
 def test_damage_inside_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\nnot json\n{"step": 3}\n')
     with pytest.raises(InputError, match=r"metrics.jsonl: line 2"):

@@ -1,0 +1,46 @@
+"""Files that are whole or absent, never half written."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from gzsl_dist.errors import InputError
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write UTF-8 text beside, fsync it, and rename it into place.
+
+    Raises:
+        InputError: it cannot be written; an older file stays as it was.
+    """
+    partial = path.parent / f".writing-{path.name}-{os.getpid()}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def read_json_object(path: Path, remedy: str) -> dict[str, Any]:
+    """A JSON file's object.
+
+    Raises:
+        InputError: missing, unreadable or no object; `remedy` says what to do.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+    except ValueError:
+        raise InputError(f"{path}: damaged, not JSON; {remedy}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: damaged, holds no object; {remedy}")
+    return values
