@@ -13,21 +13,29 @@ def main(arguments: list[str]) -> int:
     parser = CommandParser(prog="python -m gzsl_dist.report", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory")
     parser.add_argument(
-        "--out", required=True, type=Path, help="page to write: .html with figures, .md a table"
+        "--out",
+        required=True,
+        type=Path,
+        help="to write: .html a page with figures, .md a table, .png the figures",
     )
     options = parser.parse_args(arguments)
 
     from gzsl_dist.errors import InputError
     from gzsl_dist.evaluation.result import Result
-    from gzsl_dist.monitoring.report import html_report, markdown_report
+    from gzsl_dist.monitoring.report import html_report, markdown_report, report_figure
 
-    if options.out.suffix not in (".html", ".md"):
-        raise InputError(f"--out {options.out}: must end in .html or .md")
+    makers = {
+        ".html": lambda runs, results: html_report(runs, results).encode(),
+        ".md": lambda runs, results: markdown_report(runs, results).encode(),
+        ".png": report_figure,
+    }
+    if options.out.suffix not in makers:
+        raise InputError(f"--out {options.out}: must end in .html, .md or .png")
     results = [Result.read(run / "result.json") for run in options.runs]
-    make = html_report if options.out.suffix == ".html" else markdown_report
+    content = makers[options.out.suffix](options.runs, results)
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(make(options.runs, results), encoding="utf-8")
+        options.out.write_bytes(content)
     except OSError as error:
         raise InputError(f"--out {options.out}: cannot be written ({error.strerror})") from None
     print(f"{options.out}: {len(results)} run(s)")

@@ -70,12 +70,19 @@ def markdown_report(runs: Sequence[Path], results: Sequence[Result]) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
+def report_figure(runs: Sequence[Path], results: Sequence[Result]) -> bytes:
+    """Seen-unseen curves, validation H and losses of the runs, as PNG."""
+    return run_figure(
+        [run.name for run in runs],
+        results,
+        [read_metrics(run / "metrics.jsonl") for run in runs],
+        [read_metrics(run / "selection" / "metrics.jsonl") for run in runs],
+    )
+
+
 def html_report(runs: Sequence[Path], results: Sequence[Result]) -> str:
-    """One page with the table and the figures inside."""
-    names = [run.name for run in runs]
-    losses = [read_metrics(run / "metrics.jsonl") for run in runs]
-    validations = [read_metrics(run / "selection" / "metrics.jsonl") for run in runs]
-    figure = run_figure(names, results, losses, validations)
+    """One page with the table and the figure inside."""
+    figure = report_figure(runs, results)
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in COLUMNS)
     body = "\n".join(
         "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"

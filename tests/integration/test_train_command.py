@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gzsl_dist.monitoring.logbook import read_metrics
 
-from .commands import SMALL, command, environment, error_line, run
+from .commands import ROOT, SMALL, command, environment, error_line, run
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +150,37 @@ def test_a_stopped_run_resumes_to_the_same_weights(finished: Path, tmp_path: Pat
     assert all((resumed[name] == whole[name]).all() for name in whole)
 
 
+def test_stopped_in_selection_on_two_processes_and_resumed_on_one(
+    finished: Path, tmp_path: Path
+) -> None:
+    directory = tmp_path / "stopped"
+    arguments = [*SMALL, "--run.dir", directory]
+    process = subprocess.Popen(
+        command("train", *arguments, processes=2),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    metrics = directory / "selection" / "metrics.jsonl"
+    deadline = time.monotonic() + 60
+    while not read_metrics(metrics) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    workers = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
+    ).stdout.split()
+    os.kill(int(workers[-1]), signal.SIGTERM)  # only one of them is told
+    process.communicate(timeout=60)
+    assert not (directory / "result.json").exists(), "the run ended before the signal arrived"
+    saved = list((directory / "selection" / "checkpoints").glob("step-*"))
+    assert saved, "a checkpoint is saved by the signal"
+    done = run("train", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "selection: resuming after step" in done.stdout
+    for name in ("U", "S", "H", "T1", "AUSUC"):
+        assert result_of(directory)[name] == result_of(finished)[name]
+
+
 def test_a_finished_run_is_not_run_again(finished: Path) -> None:
     before = (finished / "result.json").stat().st_mtime_ns
     done = run("train", *SMALL, "--run.dir", finished)
@@ -208,12 +242,33 @@ def test_synthesize_and_evaluate_repeat_the_result(finished: Path, tmp_path: Pat
             assert measured[name] == result_of(finished)[name], name
 
 
+def test_a_bank_that_does_not_fit_is_refused(finished: Path, tmp_path: Path) -> None:
+    bank = tmp_path / "bank.h5"
+    assert run("synthesize", "--run", finished, "--out", bank, "--per-class", 2).returncode == 0
+    spoilers = {
+        "scaled in another way": lambda file: file["scaling/minimum"].write_direct(
+            np.full(file["scaling/minimum"].shape, 7, np.float32)
+        ),
+        "do not fit": lambda file: file["features"].__setitem__((0, 0), np.nan),
+        "fingerprint": lambda file: file.attrs.__setitem__("fingerprint", "f" * 64),
+        "not a whole bank": lambda file: file.__delitem__("labels"),
+    }
+    for words, spoil in spoilers.items():
+        spoiled = tmp_path / "spoiled.h5"
+        shutil.copy(bank, spoiled)
+        with h5py.File(spoiled, "r+") as file:
+            spoil(file)
+        assert words in error_line(run("evaluate", "--run", finished, "--bank", spoiled))
+
+
 def test_report_shows_the_figures(finished: Path, tmp_path: Path) -> None:
     for name in ("report.html", "report.md"):
         done = run("report", finished, "--out", tmp_path / name)
         assert done.returncode == 0, done.stderr
         text = (tmp_path / name).read_text()
         assert f"{100 * result_of(finished)['H']:.1f}" in text
+    assert run("report", finished, "--out", tmp_path / "report.png").returncode == 0
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "report.html").read_text()
     assert 'src="data:image/png;base64,' in page
     assert "http" not in page.replace("http-equiv", "")
@@ -241,8 +296,54 @@ def test_another_configuration_in_the_same_directory_is_refused(finished: Path) 
 def test_no_write_permission() -> None:
     """Not even root may make a folder in /proc."""
     line = error_line(run("train", *SMALL, "--run.dir", "/proc/gzsl_dist"))
-    assert "/proc/gzsl_dist: cannot be written" in line
+    assert "/proc/gzsl_dist/config.yaml: cannot be written" in line
     assert "--run.dir" in line
+
+
+@pytest.mark.parametrize("remains", ["result.json", "checkpoints/step-00000012"])
+def test_a_directory_without_its_configuration_is_not_adopted(
+    finished: Path, tmp_path: Path, remains: str
+) -> None:
+    directory = tmp_path / "r"
+    directory.mkdir()
+    (directory / Path(remains).parent).mkdir(exist_ok=True)
+    copy = shutil.copytree if (finished / remains).is_dir() else shutil.copy
+    copy(finished / remains, directory / remains)
+    line = error_line(run("train", *SMALL, "--run.dir", directory))
+    assert "without its config.yaml" in line
+
+
+def test_a_selection_or_result_of_other_data_is_refused(finished: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "r"
+    shutil.copytree(finished, directory)
+    for name in ("result.json", "selection/selection.json"):
+        text = (directory / name).read_text()
+        fingerprint = result_of(finished)["dataset"]["fingerprint"]
+        (directory / name).write_text(text.replace(fingerprint, "f" * 64))
+        line = error_line(run("train", *SMALL, "--run.dir", directory))
+        assert "fingerprint ffffffffffff" in line
+        (directory / name).unlink()
+
+
+def test_a_failure_of_another_process_is_told(tmp_path: Path) -> None:
+    """Rank 1 alone lacks the file; torchrun's own lines follow ours."""
+    program = tmp_path / "train.py"
+    program.write_text(
+        "import os, sys\n"
+        "from gzsl_dist.command import run_command\n"
+        "from gzsl_dist.train import main\n"
+        "path = 'digits' if os.environ['RANK'] == '0' else 'missing.h5'\n"
+        "run_command(main, [*sys.argv[1:], '--data.path', path])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
+         str(program), *SMALL, "--run.dir", str(tmp_path / "r")],
+        capture_output=True, text=True, timeout=120, cwd=ROOT, check=False,
+        env=environment() | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert lines == ["error: missing.h5: no such file; check the path"]
 
 
 def test_a_file_in_the_way_of_the_run_directory(tmp_path: Path) -> None:
@@ -272,7 +373,7 @@ def test_a_damaged_checkpoint_is_named(finished: Path, tmp_path: Path) -> None:
         ("synthesize", ["--run", "r", "--out", "b.h5", "--per-class", "0"], "per-class"),
         ("synthesize", ["--run", "r", "--out", "b.h5", "--per-class", "5"], "config.yaml"),
         ("report", ["missing", "--out", "r.html"], "missing"),
-        ("report", ["missing", "--out", "r.pdf"], ".html or .md"),
+        ("report", ["missing", "--out", "r.pdf"], ".html, .md or .png"),
     ],
 )
 def test_wrong_input_is_told_in_one_line(
@@ -291,7 +392,5 @@ def test_help_needs_no_torch(module: str) -> None:
     assert done.returncode == 0
     assert "usage:" in done.stdout
     code = f"import sys, gzsl_dist.{module}; print('torch' in sys.modules)"
-    import sys
-
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
