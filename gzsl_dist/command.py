@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from gzsl_dist.distributed.launch_environment import is_reporting_process
+from gzsl_dist.distributed.launch_environment import is_one_of_several, is_reporting_process
 from gzsl_dist.errors import GzslError, InputError, OtherProcessError
 
 
@@ -46,15 +47,22 @@ def tell(message: str) -> None:
 def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> NoReturn:
     """Run a command and exit with its code; failures are told once for the whole job."""
     try:
-        sys.exit(main(arguments))
+        code = main(arguments)
     except OtherProcessError as error:
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except GzslError as error:
         if error.speaks or is_reporting_process():
             tell(str(error))
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except OSError as error:  # a disk that is full, a folder without permission
         tell(f"{error.filename or 'file'}: {error.strerror or error}")
-        sys.exit(InputError.exit_code)
+        code = InputError.exit_code
     except KeyboardInterrupt:
-        sys.exit(130)
+        code = 130
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if is_one_of_several():
+        # Threads of gloo that outlive the process group can abort the interpreter's shutdown
+        # (pytorch issue 190489), after all is done: leave without it.
+        os._exit(code)
+    sys.exit(code)

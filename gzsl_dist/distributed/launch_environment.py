@@ -30,6 +30,14 @@ def is_reporting_process() -> bool:
         return True
 
 
+def is_one_of_several() -> bool:
+    """Whether a launcher started this process with others; never raises."""
+    try:
+        return world_size() > 1
+    except InputError:
+        return False
+
+
 def _read(torchrun_name: str, slurm_name: str, alone: int) -> int:
     if torchrun_name in os.environ:
         name = torchrun_name
