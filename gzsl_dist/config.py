@@ -148,6 +148,9 @@ class TrainSettings(Section):
         "float32",
         description="Precision of the networks; with bfloat16, weights and losses stay float32.",
     )
+    collective_timeout: PositiveInt = Field(
+        300, description="Seconds that processes wait for each other before the job fails."
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto takes a GPU for each process if there is one."
     )

@@ -20,6 +20,12 @@ class OtherProcessError(InputError):
     """Another process of the job failed and tells why; this one ends silently."""
 
 
+class LostProcessError(GzslError):
+    """Another process of the job died or does not answer; a launcher may start the job again."""
+
+    speaks = True
+
+
 class DivergedError(GzslError):
     """A loss became NaN or infinite. The message names the loss and the step."""
 

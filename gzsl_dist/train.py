@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.distributed.processes import start_processes
     from gzsl_dist.training.run import run
 
-    with start_processes(config.train.device) as processes:
+    with start_processes(config.train.device, config.train.collective_timeout) as processes:
         run(config, processes)
     return 0
 

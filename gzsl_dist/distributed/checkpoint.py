@@ -5,10 +5,12 @@ The form is that of one process, so a run can go on with another number of proce
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +100,8 @@ def save(
                 save_file(
                     {key: value.contiguous() for key, value in tensors.items()}, partial / name
                 )
-            facts = {"step": state.step, "fingerprint": fingerprint}
+            sums = {name: _checksum(partial / name) for name in (NETWORKS, OPTIMIZERS)}
+            facts = {"step": state.step, "fingerprint": fingerprint, "sha256": sums}
             (partial / STATE).write_text(json.dumps({"format_version": FORMAT_VERSION, **facts}))
             for path in [*partial.iterdir(), partial]:
                 _fsync(path)
@@ -123,7 +126,8 @@ def load(checkpoint: Checkpoint, fingerprint: str, *, optimizers: bool = True) -
         optimizers: whether to read their state too, which only training needs.
 
     Raises:
-        InputError: damaged, of another format, or made from another data set.
+        DamagedError: its files are not what was saved.
+        InputError: it is of another format, or made from another data set.
     """
     facts = _read_state(checkpoint)
     if facts.get("format_version") != FORMAT_VERSION:
@@ -138,13 +142,16 @@ def load(checkpoint: Checkpoint, fingerprint: str, *, optimizers: bool = True) -
             "data or another --run.dir"
         )
     try:
+        for name in (NETWORKS, OPTIMIZERS) if optimizers else (NETWORKS,):
+            if _checksum(checkpoint.path / name) != facts["sha256"][name]:
+                raise ValueError(f"{name} does not have the checksum it was saved with")
         networks = load_file(checkpoint.path / NETWORKS)
         states: dict[str, OptimizerState] = {}
         for name, value in load_file(checkpoint.path / OPTIMIZERS).items() if optimizers else ():
             side, parameter, key = name.split("/")
             states.setdefault(side, {}).setdefault(parameter, {})[key] = value
-    except (OSError, ValueError, SafetensorError) as error:
-        raise _unusable(checkpoint, error) from None
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise _damaged(checkpoint, error) from None
     return SavedState(checkpoint.step, networks, states)
 
 
@@ -157,22 +164,54 @@ def restore(checkpoint: Checkpoint, state: SavedState, networks: nn.Module) -> N
     try:
         networks.load_state_dict(state.networks)
     except RuntimeError as error:
-        raise _unusable(checkpoint, error) from None
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"checkpoint {checkpoint.path}: made for other networks ({reason}); use another "
+            "--run.dir"
+        ) from None
 
 
-def _unusable(checkpoint: Checkpoint, error: Exception) -> InputError:
+def newest_whole(
+    folder: Path, fingerprint: str, warn: Callable[[str], None]
+) -> tuple[Checkpoint, SavedState] | None:
+    """The newest checkpoint that is not damaged; each damaged one is warned of.
+
+    Raises:
+        InputError: all are damaged, or the newest is of another format or data set.
+    """
+    found = checkpoints(folder)
+    for checkpoint in reversed(found):
+        try:
+            return checkpoint, load(checkpoint, fingerprint)
+        except DamagedError as error:
+            if checkpoint is found[0]:
+                raise
+            warn(f"warning: {error}; using the one before")
+    return None
+
+
+class DamagedError(InputError):
+    """A checkpoint's files are not what was saved."""
+
+
+def _damaged(checkpoint: Checkpoint, error: Exception) -> DamagedError:
     reason = " ".join(str(error).split())[:200]
-    return InputError(
-        f"checkpoint {checkpoint.path}: cannot be used ({reason}); delete this folder to go on "
-        "from the one before, or use another --run.dir"
-    )
+    return DamagedError(f"checkpoint {checkpoint.path}: damaged ({reason})")
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _read_state(checkpoint: Checkpoint) -> dict[str, Any]:
     try:
         return dict(json.loads((checkpoint.path / STATE).read_text()))
     except (OSError, ValueError, TypeError) as error:
-        raise _unusable(checkpoint, error) from None
+        raise _damaged(checkpoint, error) from None
 
 
 def _fsync(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar, cast
 
 import torch
@@ -13,9 +14,12 @@ from torch import Tensor
 
 from gzsl_dist.distributed import launch_environment
 from gzsl_dist.distributed.collectives import gather_rows, gather_rows_with_gradient
-from gzsl_dist.errors import GzslError, InputError, OtherProcessError
+from gzsl_dist.errors import GzslError, InputError, LostProcessError, OtherProcessError
 
 T = TypeVar("T")
+
+# What torch's collectives say when a peer has died or is silent.
+LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out", "Broken pipe")
 
 
 @dataclass(frozen=True)
@@ -100,14 +104,16 @@ class Processes:
 
 
 @contextmanager
-def start_processes(device: str = "auto") -> Iterator[Processes]:
+def start_processes(device: str = "auto", timeout: int = 300) -> Iterator[Processes]:
     """Join the job that torchrun, srun or nothing started, and leave it at the end.
 
     Args:
         device: ``auto`` (a GPU for each process if there is one), ``cpu`` or ``cuda``.
+        timeout: seconds that processes wait for each other.
 
     Raises:
-        InputError: CUDA is asked for and absent.
+        InputError: CUDA is asked for and absent, or the processes cannot meet.
+        LostProcessError: another process is gone, or does not answer.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("train.device: no CUDA device is visible; use --train.device cpu")
@@ -122,7 +128,9 @@ def start_processes(device: str = "auto") -> Iterator[Processes]:
         return
     backend = "nccl" if chosen.type == "cuda" else "gloo"
     try:
-        dist.init_process_group(backend, rank=rank, world_size=world_size)
+        dist.init_process_group(
+            backend, rank=rank, world_size=world_size, timeout=timedelta(seconds=timeout)
+        )
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f"{world_size} processes cannot meet ({' '.join(str(error).split())}); start them with "
@@ -130,5 +138,13 @@ def start_processes(device: str = "auto") -> Iterator[Processes]:
         ) from None
     try:
         yield Processes(rank, world_size, chosen)
+    except RuntimeError as error:
+        text = str(error)
+        if not any(sign in text for sign in LOST):
+            raise
+        raise LostProcessError(
+            f"process {rank}: another process of the job is gone or does not answer "
+            f"({' '.join(text.split())[:160]}); the same command resumes"
+        ) from None
     finally:
         dist.destroy_process_group()

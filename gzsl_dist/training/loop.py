@@ -36,8 +36,7 @@ class Trainer:
         config: all settings.
         processes: the job.
         strategy: how the processes train together.
-        found: a checkpoint to go on from.
-        fingerprint: of the data set, which the checkpoint must have.
+        found: a checkpoint to go on from, and what it holds.
     """
 
     def __init__(
@@ -46,16 +45,14 @@ class Trainer:
         config: Config,
         processes: Processes,
         strategy: Strategy,
-        found: checkpoint.Checkpoint | None = None,
-        fingerprint: str = "",
+        found: tuple[checkpoint.Checkpoint, checkpoint.SavedState] | None = None,
     ) -> None:
         self.config = config
         dtype = network_dtype(config.train.precision)
         self.semantics = problem.semantics[: problem.seen_count].to(processes.device, dtype)
         self.networks = networks_for(problem, config).to(processes.device)
-        saved = checkpoint.load(found, fingerprint) if found is not None else None
-        if found is not None and saved is not None:  # before the strategy takes the weights over
-            checkpoint.restore(found, saved, self.networks)
+        if found is not None:  # before the strategy takes the weights over
+            checkpoint.restore(*found, self.networks)
         self.problem = problem
         self.batches = BatchSource(
             problem.train,
@@ -71,9 +68,9 @@ class Trainer:
         self.critic_side = strategy.wrap(self.critic_objective, config.train)
         self.generator_side = strategy.wrap(GeneratorObjective(*arguments), config.train)
         self.sides = {"critic": self.critic_side, "generator": self.generator_side}
-        if saved is not None:
+        if found is not None:
             for name, side in self.sides.items():
-                side.load_state_dict(saved.optimizers[name])
+                side.load_state_dict(found[1].optimizers[name])
 
     def train_step(self, step: int) -> Losses:
         """Train critic and embedding on real rows, then the generator against both.
@@ -199,10 +196,11 @@ def fit(
         InputError: a checkpoint does not fit, or nothing can be written.
     """
     folder = directory / "checkpoints"
-    found = checkpoint.checkpoints(folder)
-    newest = found[-1] if found else None
-    trainer = Trainer(problem, config, processes, strategy, newest, fingerprint)
-    done = newest.step if newest is not None else 0
+    found = processes.together(
+        lambda: checkpoint.newest_whole(folder, fingerprint, lambda text: say(processes, text))
+    )
+    trainer = Trainer(problem, config, processes, strategy, found)
+    done = found[0].step if found is not None else 0
     if done:
         say(processes, f"{title}: resuming after step {done} of {steps}")
     if config.train.batch_size > len(problem.train):

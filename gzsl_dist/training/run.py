@@ -26,7 +26,7 @@ from gzsl_dist.monitoring.logbook import read_metrics
 from gzsl_dist.monitoring.progress import say
 from gzsl_dist.monitoring.tables import print_result
 from gzsl_dist.training.loop import fit
-from gzsl_dist.training.run_directory import open_run_directory
+from gzsl_dist.training.run_directory import locked, open_run_directory
 from gzsl_dist.training.stop_signal import StopSignal, stop_signal
 
 
@@ -48,6 +48,19 @@ def run(config: Config, processes: Processes) -> Result:
         f"{len(dataset.unseen_classes)} unseen classes, {processes.world_size} process(es), "
         f"{strategy.name}, {processes.device.type}, {config.train.precision}; run in {directory}",
     )
+    with locked(directory, processes):
+        return finish(dataset, config, processes, strategy, directory, started)
+
+
+def finish(
+    dataset: Dataset,
+    config: Config,
+    processes: Processes,
+    strategy: Strategy,
+    directory: Path,
+    started: float,
+) -> Result:
+    """What is left of a run: selection, training, the one measurement on test rows."""
     path = directory / "result.json"
     if processes.once(path.exists):
         say(processes, f"this run is finished: {path}")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gzsl_dist.config import Config
 from gzsl_dist.config_file import read_run_config, to_yaml
@@ -19,6 +22,7 @@ FREE_TO_DIFFER = (
     "train.strategy",
     "train.deepspeed_config",
     "train.device",
+    "train.collective_timeout",
 )
 """Settings that do not change what a run computes; a resumed run may give others."""
 
@@ -48,6 +52,35 @@ def open_run_directory(config: Config, processes: Processes) -> Path:
 
     processes.once(claim)
     return directory
+
+
+@contextmanager
+def locked(directory: Path, processes: Processes) -> Iterator[None]:
+    """Keep other jobs out of a run directory; the lock goes with the process that holds it.
+
+    Raises:
+        InputError: another job is in it.
+    """
+    held: list[IO[str]] = []
+
+    def take() -> None:
+        file = (directory / ".lock").open("a", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise InputError(
+                f"run directory {directory} is in use by another job; wait for it, or use another "
+                "--run.dir"
+            ) from None
+        held.append(file)
+
+    processes.once(take)
+    try:
+        yield
+    finally:
+        for file in held:
+            file.close()
 
 
 def _check_same_run(directory: Path, config: Config) -> None:

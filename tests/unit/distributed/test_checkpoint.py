@@ -95,7 +95,7 @@ def test_a_truncated_file_is_named(tmp_path: Path, name: str, share: float) -> N
     path = tmp_path / "step-00000001" / name
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(InputError, match="step-00000001") as caught:
+    with pytest.raises(InputError, match=r"step-00000001: damaged") as caught:
         load(tmp_path, Squares())
     assert "\n" not in str(caught.value)
 
@@ -104,7 +104,7 @@ def test_other_shapes_are_refused(tmp_path: Path) -> None:
     save(tmp_path, 1)
     other = Squares()
     other.layer = nn.Linear(5, 2)
-    with pytest.raises(InputError, match="cannot be used"):
+    with pytest.raises(InputError, match="made for other networks"):
         load(tmp_path, other)
 
 
@@ -128,7 +128,7 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
         path = tmp_path / "step-00000001" / name
         before = path.read_bytes()
         torch.save({"side": Attack(proof)}, path)
-        with pytest.raises(InputError, match="cannot be used"):
+        with pytest.raises(InputError, match="damaged"):
             load(tmp_path, Squares())
         path.write_bytes(before)
     assert not proof.exists()
@@ -138,3 +138,30 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written() -> None:
     with pytest.raises(InputError, match=r"/proc/gzsl.*cannot be written"):
         save(Path("/proc/gzsl"), 1)
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 4
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("name", [checkpoint.NETWORKS, checkpoint.OPTIMIZERS])
+def test_of_a_damaged_newest_the_one_before_is_used(tmp_path: Path, name: str) -> None:
+    for step in (1, 2):
+        save(tmp_path, step)
+    warnings: list[str] = []
+    found = checkpoint.newest_whole(tmp_path, "print", warnings.append)
+    assert found is not None
+    assert (found[0].step, warnings) == (2, [])
+    flip_a_bit(tmp_path / "step-00000002" / name)
+    found = checkpoint.newest_whole(tmp_path, "print", warnings.append)
+    assert found is not None
+    assert found[0].step == 1
+    assert len(warnings) == 1
+    assert "step-00000002: damaged" in warnings[0]
+    assert "using the one before" in warnings[0]
+    flip_a_bit(tmp_path / "step-00000001" / name)
+    with pytest.raises(checkpoint.DamagedError, match="step-00000001"):
+        checkpoint.newest_whole(tmp_path, "print", warnings.append)
+    assert checkpoint.newest_whole(tmp_path / "none", "print", warnings.append) is None
