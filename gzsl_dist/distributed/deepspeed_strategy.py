@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +85,7 @@ class DeepSpeedTrainable:
         import deepspeed
 
         self.world_size = world_size
+        self.objective = objective
         self.parameters = trained_parameters(objective)
         self.stage: int = file["zero_optimization"]["stage"]
         adam = {
@@ -117,16 +117,16 @@ class DeepSpeedTrainable:
         result: dict[str, Tensor] = parts
         return result
 
-    def whole(self) -> AbstractContextManager[object]:
+    def weights(self) -> dict[str, Tensor]:
         """See `Trainable`."""
         if self.stage < 3:
-            return nullcontext()
-        import deepspeed
+            return self.objective.state_dict()
+        from deepspeed.utils import safe_get_full_fp32_param
 
-        gathered: AbstractContextManager[object] = deepspeed.zero.GatheredParameters(
-            list(self.parameters.values())
-        )
-        return gathered
+        whole = {
+            name: safe_get_full_fp32_param(parameter) for name, parameter in self.parameters.items()
+        }
+        return whole | dict(self.objective.named_buffers())
 
     def state_dict(self) -> OptimizerState:
         """See `Trainable`."""

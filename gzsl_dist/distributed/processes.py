@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from typing import TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from gzsl_dist.distributed import launch_environment
 from gzsl_dist.distributed.collectives import gather_rows, gather_rows_with_gradient
@@ -128,8 +131,15 @@ def start_processes(device: str = "auto", timeout: int = 300) -> Iterator[Proces
         return
     backend = "nccl" if chosen.type == "cuda" else "gloo"
     try:
+        store, *_ = next(rendezvous("env://", rank, world_size, timeout=timedelta(seconds=timeout)))
+        # After a restart, torchrun's store still holds the addresses of the dead processes.
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         dist.init_process_group(
-            backend, rank=rank, world_size=world_size, timeout=timedelta(seconds=timeout)
+            backend,
+            store=PrefixStore(f"attempt {attempt}", store),
+            rank=rank,
+            world_size=world_size,
+            timeout=timedelta(seconds=timeout),
         )
     except (ValueError, RuntimeError) as error:
         raise InputError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from inspect import signature
 from typing import Any, Protocol
 
@@ -35,8 +34,8 @@ class Trainable(Protocol):
     def step(self, *inputs: Any) -> dict[str, Tensor]:
         """One forward, one backward and one optimizer step; the parts of the loss, detached."""
 
-    def whole(self) -> AbstractContextManager[object]:
-        """Inside, this process can read all parameters whole; every process must enter."""
+    def weights(self) -> dict[str, Tensor]:
+        """Trained parameters and buffers, whole, by name; every process must call."""
 
     def state_dict(self) -> OptimizerState:
         """The optimizer's state; every process must call."""
@@ -67,7 +66,7 @@ class LocalTrainable:
     def __init__(self, objective: nn.Module, settings: TrainSettings, world_size: int = 1) -> None:
         self.parameters = trained_parameters(objective)
         self.world_size = world_size
-        self.objective = objective
+        self.plain = self.objective = objective
         if world_size > 1:
             options: dict[str, Any] = {SYNC_BUFFERS: False, "gradient_as_bucket_view": True}
             self.objective = DistributedDataParallel(objective, **options)
@@ -86,9 +85,9 @@ class LocalTrainable:
         result: dict[str, Tensor] = parts
         return result
 
-    def whole(self) -> AbstractContextManager[object]:
-        """See `Trainable`; every process has all parameters anyway."""
-        return nullcontext()
+    def weights(self) -> dict[str, Tensor]:
+        """See `Trainable`."""
+        return self.plain.state_dict()
 
     def state_dict(self) -> OptimizerState:
         """See `Trainable`."""

@@ -103,8 +103,10 @@ class Trainer:
     def whole_networks(self) -> Networks:
         """A copy of all networks with whole weights, whatever the strategy; all must call."""
         copy = networks_for(self.problem, self.config).to(self.semantics.device)
-        with self.critic_side.whole(), self.generator_side.whole():
-            copy.load_state_dict(self.networks.state_dict())
+        # What no loss trains is missing from the sides' weights; it is still as it was drawn.
+        copy.load_state_dict(
+            self.critic_side.weights() | self.generator_side.weights(), strict=False
+        )
         return copy
 
     def state(self, step: int) -> checkpoint.SavedState:

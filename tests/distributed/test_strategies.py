@@ -62,8 +62,7 @@ def advance(
         side.load_state_dict(saved[1])
     for step in range(first, last):
         side.step(rows_of(step)[processes.share(ROWS)])
-    with side.whole():
-        weights = {name: value.detach().clone() for name, value in objective.state_dict().items()}
+    weights = {name: value.detach().clone() for name, value in side.weights().items()}
     return weights, side.state_dict()
 
 

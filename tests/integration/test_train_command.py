@@ -215,6 +215,22 @@ def test_other_methods_run(method: str, tmp_path: Path) -> None:
     assert result_of(tmp_path / method)["method"] == method
 
 
+def test_zero_3_trains_selects_and_measures_as_one_process(tmp_path: Path) -> None:
+    """float32, so equal up to rounding only; DeepSpeed's optimizers know no float64."""
+    pytest.importorskip("deepspeed")
+    common = [*SMALL, "--train.precision", "float32"]
+    zero = ["--train.strategy", "deepspeed"]
+    zero += ["--train.deepspeed_config", str(ROOT / "configs" / "deepspeed" / "zero3.yaml")]
+    assert run("train", *common, "--run.dir", tmp_path / "one").returncode == 0
+    done = run("train", *common, *zero, "--run.dir", tmp_path / "two", processes=2)
+    assert done.returncode == 0, done.stderr
+    assert "deepspeed, ZeRO 3" in done.stdout
+    for ours, theirs in zip(losses_of(tmp_path / "two"), losses_of(tmp_path / "one"), strict=True):
+        assert ours == pytest.approx(theirs, rel=5e-3, abs=1e-3)
+    one, two = result_of(tmp_path / "one"), result_of(tmp_path / "two")
+    assert two["AUSUC"] == pytest.approx(one["AUSUC"], abs=0.02)
+
+
 @pytest.mark.parametrize("source", ["learned", "ema"])
 def test_other_prototypes_and_half_precision_run(source: str, tmp_path: Path) -> None:
     arguments = ["--loss.prototype.source", source, "--train.precision", "bfloat16"]
