@@ -143,6 +143,11 @@ def choose_strategy(settings: TrainSettings, processes: Processes) -> Strategy:
         InputError: it cannot work with this number of processes.
     """
     name = settings.strategy
+    if processes.world_size > settings.batch_size:
+        raise InputError(
+            f"train.batch_size {settings.batch_size}: smaller than the {processes.world_size} "
+            "processes; use fewer processes or a larger batch"
+        )
     if name == "deepspeed":
         from gzsl_dist.distributed.deepspeed_strategy import DeepSpeedStrategy
 

@@ -153,5 +153,7 @@ def test_without_deepspeed_the_error_says_how_to_install(monkeypatch: pytest.Mon
 def test_strategies_that_do_not_fit_the_number_of_processes() -> None:
     with pytest.raises(InputError, match="single cannot use 2 processes"):
         choose_strategy(TrainSettings(strategy="single"), Processes(0, 2, torch.device("cpu")))
+    with pytest.raises(InputError, match="batch_size 3: smaller than the 4 processes"):
+        choose_strategy(TrainSettings(batch_size=3), Processes(0, 4, torch.device("cpu")))
     with pytest.raises(InputError, match="ddp needs processes"):
         choose_strategy(TrainSettings(strategy="ddp"), ALONE)
