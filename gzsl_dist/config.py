@@ -133,6 +133,10 @@ class TrainSettings(Section):
     batch_size: Annotated[int, Field(ge=2)] = Field(
         256, description="Rows of the global batch, shared by all processes."
     )
+    micro_batch_size: PositiveInt | None = Field(
+        None,
+        description="Rows a process computes at once (GradCache): less memory, same gradients.",
+    )
     critic_steps: PositiveInt = Field(5, description="Critic steps before each generator step.")
     learning_rate: PositiveFloat = Field(1e-4, description="Adam's learning rate, both sides.")
     beta1: Fraction = Field(0.5, description="Adam's first beta.")
@@ -147,6 +151,9 @@ class TrainSettings(Section):
     precision: Literal["float32", "bfloat16", "float64"] = Field(
         "float32",
         description="Precision of the networks; with bfloat16, weights and losses stay float32.",
+    )
+    compile: bool = Field(
+        False, description="Compile the row-wise part of both objectives (needs a C++ compiler)."
     )
     collective_timeout: PositiveInt = Field(
         300, description="Seconds that processes wait for each other before the job fails."

@@ -1,4 +1,4 @@
-"""The embedding losses of both sides, over the global batch."""
+"""The embedding losses of both sides: of single rows, and of the global batch."""
 
 from __future__ import annotations
 
@@ -17,21 +17,51 @@ from gzsl_dist.precision import network_precision
 Losses = dict[str, Tensor]
 
 
-def embedding_losses(
+def row_losses(
+    networks: Networks,
+    config: Config,
+    weights: SideWeights,
+    hidden: Tensor,
+    labels: Tensor,
+    semantics: Tensor,
+) -> Losses:
+    """The embedding losses that compare rows with classes only, before weighting.
+
+    Args:
+        networks: all networks.
+        config: temperature, batch size and precision.
+        weights: what this side weighs; losses of weight 0 are not computed.
+        hidden: ``(rows, embedding_dim)`` of any part of the global batch.
+        labels: ``(rows,)``.
+        semantics: ``(seen classes, d_a)``.
+    """
+    if not weights.comparator or networks.comparator is None:
+        return {}
+    with network_precision(config.train.precision, hidden.device):
+        scores = networks.comparator(hidden, semantics)
+    return {
+        "comparator": comparator_loss(
+            scores,
+            labels,
+            temperature=config.loss.comparator_temperature,
+            total=config.train.batch_size,
+        )
+    }
+
+
+def batch_losses(
     networks: Networks,
     config: Config,
     weights: SideWeights,
     processes: Processes,
     *,
-    hidden: Tensor,
     projected: Tensor,
     labels: Tensor,
     semantics: Tensor,
-    total: int,
     others: tuple[Tensor, Tensor] | None = None,
     move_means: bool,
 ) -> Losses:
-    """This process's parts of the embedding losses that have a weight, before weighting.
+    """This process's parts of the losses that compare rows with each other, before weighting.
 
     One gather with gradient serves prototypes and instances. Each process then computes a share
     of the prototypes' classes and of the anchors, so the similarity blocks it holds are
@@ -39,28 +69,20 @@ def embedding_losses(
 
     Args:
         networks: all networks.
-        config: margins, scales, temperatures and precision.
+        config: margins, scales, temperatures and batch size.
         weights: what this side weighs; losses of weight 0 are not computed.
         processes: the job.
-        hidden: ``(slots, embedding_dim)`` of this process's rows.
-        projected: ``(slots, d_u)``, unit vectors.
+        projected: ``(slots, d_u)``, unit vectors of this process's rows.
         labels: ``(slots,)``.
         semantics: ``(seen classes, d_a)``.
-        total: rows of the global batch.
         others: projected and labels of as many further rows that only the instance loss sees.
         move_means: whether prototypes that are moving means take this batch in.
     """
-    settings = config.loss
     losses: Losses = {}
-    if weights.comparator and networks.comparator is not None:
-        with network_precision(config.train.precision, hidden.device):
-            scores = networks.comparator(hidden, semantics)
-        losses["comparator"] = comparator_loss(
-            scores, labels, temperature=settings.comparator_temperature, total=total
-        )
     if not (weights.prototype or weights.instance):
         return losses
-    sizes = processes.sizes(total)
+    settings = config.loss
+    sizes = processes.sizes(config.train.batch_size)
     everyone = processes.gather(projected, sizes, gradient=True)
     everyone_labels = processes.gather(labels, sizes)
     if weights.prototype and networks.prototypes is not None:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from gzsl_dist.config import Config
-from gzsl_dist.data.batches import BatchSource
+from gzsl_dist.data.batches import Batch, BatchSource
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
@@ -85,12 +86,7 @@ class Trainer:
         first_draw = step * (critic_steps + 1)
         for draw in range(first_draw, first_draw + critic_steps):
             batch = self.batches.batch(draw)
-            with (
-                torch.no_grad(),
-                network_precision(self.config.train.precision, self.semantics.device),
-            ):
-                fake = self.networks.generator(batch.noise, self.semantics[batch.labels])
-            critic_losses = self.critic_side.step(batch, fake)
+            critic_losses = self.critic_side.step(batch, self.synthesize(batch))
 
         batch = self.batches.batch(first_draw + critic_steps)
         with frozen(self.critic_objective):
@@ -99,6 +95,19 @@ class Trainer:
         return {f"critic/{name}_loss": value for name, value in critic_losses.items()} | {
             f"generator/{name}_loss": value for name, value in generator_losses.items()
         }
+
+    @torch.no_grad()
+    def synthesize(self, batch: Batch) -> Tensor:
+        """A synthetic row of the class of each slot, ``(slots, d_x)``, without gradient."""
+        pieces = zip(
+            torch.tensor_split(batch.noise, self.critic_objective.micro_batches),
+            torch.tensor_split(batch.labels, self.critic_objective.micro_batches),
+            strict=True,
+        )
+        with network_precision(self.config.train.precision, self.semantics.device):
+            return torch.cat(
+                [self.networks.generator(noise, self.semantics[labels]) for noise, labels in pieces]
+            )
 
     def whole_networks(self) -> Networks:
         """A copy of all networks with whole weights, whatever the strategy; all must call."""

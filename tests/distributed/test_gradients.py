@@ -58,9 +58,9 @@ SETTINGS = {
 Gradients = dict[str, Tensor]
 
 
-def setting(name: str, batch_size: int, strategy: str = "auto") -> Config:
-    """`strategy` is auto, or zero0 to zero3 for DeepSpeed."""
-    train: dict[str, object] = {"batch_size": batch_size}
+def setting(name: str, batch_size: int, strategy: str = "auto", micro: int | None = None) -> Config:
+    """`strategy` is auto, or zero0 to zero3 for DeepSpeed; `micro` is the micro-batch size."""
+    train: dict[str, object] = {"batch_size": batch_size, "micro_batch_size": micro}
     if strategy != "auto":
         file = ROOT / "configs" / "deepspeed" / f"{strategy}.yaml"
         train |= {"strategy": "deepspeed", "deepspeed_config": str(file)}
@@ -107,10 +107,10 @@ def gradients_of(side: Trainable, config: Config) -> Gradients:
 
 
 def distributed_gradients(
-    processes: Processes, name: str, batch_size: int, double: bool, strategy: str
+    processes: Processes, name: str, batch_size: int, double: bool, strategy: str, micro: int | None
 ) -> list[Gradients]:
     """Gradients of the critic's and of the generator's step, as the strategy sums them."""
-    config = setting(name, batch_size, strategy)
+    config = setting(name, batch_size, strategy, micro)
     dtype = torch.float64 if double else torch.float32
     found = []
     for step in ("critic", "generator"):  # each from the start, as one step changes the weights
@@ -158,16 +158,20 @@ def plain_gradients(name: str, batch_size: int, double: bool) -> list[Gradients]
 
 
 def all_distributed_gradients(
-    processes: Processes, batch_size: int, double: bool, strategy: str
+    processes: Processes, batch_size: int, double: bool, strategy: str, micro: int | None
 ) -> dict[str, list[Gradients]]:
     return {
-        name: distributed_gradients(processes, name, batch_size, double, strategy)
+        name: distributed_gradients(processes, name, batch_size, double, strategy, micro)
         for name in SETTINGS
     }
 
 
-def compare(world_size: int, batch_size: int, double: bool, strategy: str) -> None:
-    by_rank = run_processes(world_size, all_distributed_gradients, batch_size, double, strategy)
+def compare(
+    world_size: int, batch_size: int, double: bool, strategy: str, micro: int | None = None
+) -> None:
+    by_rank = run_processes(
+        world_size, all_distributed_gradients, batch_size, double, strategy, micro
+    )
     tolerance = 1e-10 if double else 1e-5
     for name in SETTINGS:
         expected = plain_gradients(name, batch_size, double)
@@ -196,6 +200,22 @@ def test_gradients_under_zero_equal_plain_code(
 ) -> None:
     pytest.importorskip("deepspeed")
     compare(world_size, batch_size, False, f"zero{stage}")
+
+
+@pytest.mark.parametrize(
+    ("world_size", "batch_size", "micro"),
+    [(1, 24, 5), (2, 11, 2), (4, 11, 1)],  # the last one: a process with an empty micro-batch
+)
+def test_gradients_in_micro_batches_equal_plain_code(
+    world_size: int, batch_size: int, micro: int
+) -> None:
+    compare(world_size, batch_size, True, "auto", micro)
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_gradients_in_micro_batches_under_zero_equal_plain_code(stage: int) -> None:
+    pytest.importorskip("deepspeed")
+    compare(2, 11, False, f"zero{stage}", 2)
 
 
 def test_gather_adds_gradients_of_all_processes() -> None:
