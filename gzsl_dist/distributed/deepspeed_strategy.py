@@ -58,9 +58,17 @@ class DeepSpeedStrategy:
             )
         self.file = read_deepspeed_file(Path(settings.deepspeed_config))
         self.stage: int = self.file["zero_optimization"]["stage"]
+        if self.stage == 3 and settings.compile:
+            raise InputError(
+                "train.compile: ZeRO 3 changes weights while they are used, which torch.compile "
+                "cannot follow; use ZeRO 2, or train.compile false"
+            )
         self.name = f"deepspeed, ZeRO {self.stage}"
         self.processes = processes
         deepspeed.utils.logger.setLevel(logging.ERROR)
+        # On CPUs DeepSpeed would compile a shared-memory all-reduce at every start, which needs a
+        # compiler, and whose processes wait for ever for one that died: gloo has a time-out.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         if not dist.is_initialized():  # DeepSpeed wants a group even for one process
             meeting_point = Path(tempfile.mkdtemp()) / "rendezvous"
             dist.init_process_group(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from inspect import signature
 from typing import Any, Protocol
 
@@ -147,6 +149,12 @@ def choose_strategy(settings: TrainSettings, processes: Processes) -> Strategy:
         raise InputError(
             f"train.batch_size {settings.batch_size}: smaller than the {processes.world_size} "
             "processes; use fewer processes or a larger batch"
+        )
+    compiler = os.environ.get("CXX", "g++")
+    if settings.compile and processes.device.type == "cpu" and not shutil.which(compiler):
+        raise InputError(
+            f"train.compile: no C++ compiler {compiler}; install one, name it by CXX, or use "
+            "train.compile false"
         )
     if name == "deepspeed":
         from gzsl_dist.distributed.deepspeed_strategy import DeepSpeedStrategy

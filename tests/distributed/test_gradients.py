@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -216,6 +217,44 @@ def test_gradients_in_micro_batches_equal_plain_code(
 def test_gradients_in_micro_batches_under_zero_equal_plain_code(stage: int) -> None:
     pytest.importorskip("deepspeed")
     compare(2, 11, False, f"zero{stage}", 2)
+
+
+def test_compiled_gradients_equal_plain_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SETTINGS, "iapc", {"method": "iapc"})
+    whole = setting("iapc", 24)
+    config = whole.model_copy(update={"train": whole.train.model_copy(update={"compile": True})})
+    networks, semantics, batches = build(config, torch.float64, slice(0, 24))
+    alone = Processes(0, 1, torch.device("cpu"))
+    objective = CriticObjective(networks, semantics, config, alone)
+    batch = batches.batch(0)
+    fake = networks.generator(batch.noise, semantics[batch.labels]).detach()
+    objective(batch, fake)[0].backward()
+    expected = plain_gradients("iapc", 24, True)[0]
+    for name, value in expected.items():
+        torch.testing.assert_close(gradients(networks)[name], value, rtol=1e-9, atol=1e-12)
+
+
+def test_micro_batches_take_less_memory() -> None:
+    (whole,) = run_processes(1, memory_of_a_critic_step, None)
+    (micro,) = run_processes(1, memory_of_a_critic_step, 250)
+    assert micro < whole / 2, (micro, whole)
+
+
+def memory_of_a_critic_step(processes: Processes, micro: int | None) -> int:
+    """Growth of the process's peak, in KiB, in a step of 8,000 rows and hidden layers of 500."""
+    sizes = SIZES | {"critic_hidden": 500, "embedding_dim": 500, "comparator_hidden": 500}
+    train = {"batch_size": 8000, "micro_batch_size": micro}
+    loss = {"generator": {"instance": 0.0}, "critic": {"instance": 0.0}}
+    config = Config.model_validate(
+        {"method": "ce_gzsl", "loss": loss, "model": sizes, "train": train}
+    )
+    networks, semantics, batches = build(config, torch.float32, slice(0, 8000))
+    objective = CriticObjective(networks, semantics, config, processes)
+    batch = batches.batch(0)
+    fake = networks.generator(batch.noise, semantics[batch.labels]).detach()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    objective(batch, fake)[0].backward()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
 
 
 def test_gather_adds_gradients_of_all_processes() -> None:
