@@ -155,6 +155,11 @@ class TrainSettings(Section):
     compile: bool = Field(
         False, description="Compile the row-wise part of both objectives (needs a C++ compiler)."
     )
+    resume: PathText = Field(
+        "auto",
+        description="auto goes on from the run directory's newest checkpoint; never moves an "
+        "earlier run aside; a run directory or checkpoint of another run is started from.",
+    )
     collective_timeout: PositiveInt = Field(
         300, description="Seconds that processes wait for each other before the job fails."
     )

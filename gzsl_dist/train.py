@@ -10,6 +10,7 @@ import sys
 from gzsl_dist.command import CommandParser, run_command
 from gzsl_dist.command_line import add_setting_arguments, config_from_arguments
 from gzsl_dist.config_file import to_yaml
+from gzsl_dist.training.stop_signal import stop_signal
 
 
 def main(arguments: list[str]) -> int:
@@ -22,12 +23,13 @@ def main(arguments: list[str]) -> int:
     if known.print_config:
         print(to_yaml(config), end="")
         return 0
-    # torch is imported only here, so that --help and wrong settings answer at once
-    from gzsl_dist.distributed.processes import start_processes
-    from gzsl_dist.training.run import run
+    with stop_signal() as stop:
+        # torch is imported only here, so that --help and wrong settings answer at once
+        from gzsl_dist.distributed.processes import start_processes
+        from gzsl_dist.training.run import run
 
-    with start_processes(config.train.device, config.train.collective_timeout) as processes:
-        run(config, processes)
+        with start_processes(config.train.device, config.train.collective_timeout) as processes:
+            run(config, processes, stop)
     return 0
 
 

@@ -10,7 +10,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import OptimizerState
 from gzsl_dist.errors import InputError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+PARTIAL = ".writing-"
 NETWORKS, OPTIMIZERS, STATE = "networks.safetensors", "optimizers.safetensors", "state.json"
 
 
@@ -48,37 +50,64 @@ class SavedState:
         step: generator steps done.
         networks: state of all networks.
         optimizers: state of each side's optimizer.
+        validation_h: H on validation classes at this step, None where it was not measured.
     """
 
     step: int
     networks: dict[str, Tensor]
     optimizers: dict[str, OptimizerState]
+    validation_h: float | None = None
 
 
 def checkpoints(folder: Path) -> list[Checkpoint]:
-    """All finished checkpoints in a folder, oldest first."""
+    """All finished checkpoints in a folder, oldest first; of a checkpoint's own folder, itself."""
     if not folder.is_dir():
         return []
-    matches = ((path, re.fullmatch(r"step-(\d{8})", path.name)) for path in folder.iterdir())
+    paths = [folder] if re.fullmatch(r"step-\d{8}", folder.name) else folder.iterdir()
+    matches = ((path, re.fullmatch(r"step-(\d{8})", path.name)) for path in paths)
     found = [Checkpoint(path, int(match[1])) for path, match in matches if match]
     return sorted(found, key=lambda checkpoint: checkpoint.step)
+
+
+def prepare(folder: Path, processes: Processes) -> None:
+    """Make a folder for checkpoints, and clear it of what a killed process left half written.
+
+    Raises:
+        InputError: it cannot be written; better told before training than after.
+    """
+
+    def make() -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for partial in folder.glob(PARTIAL + "*"):
+                shutil.rmtree(partial)
+            probe = folder / f"{PARTIAL}probe"
+            probe.mkdir()
+            probe.rmdir()
+        except OSError as error:
+            raise InputError(
+                f"checkpoint folder {folder}: cannot be written ({error.strerror}); choose another "
+                "--run.dir"
+            ) from None
+
+    processes.once(make)
 
 
 def save(
     folder: Path,
     state: SavedState,
-    fingerprint: str,
+    made_for: dict[str, Any],
     processes: Processes,
     keep: int,
 ) -> None:
-    """Write a checkpoint beside, rename it into place, and delete all but the newest `keep`.
+    """Write a checkpoint beside, rename it into place, and delete old ones.
 
     Args:
         folder: the run's ``checkpoints``.
         state: what to save.
-        fingerprint: of the data set.
+        made_for: what `load` is to compare, by names that users know; JSON values.
         processes: the job; its first process writes.
-        keep: number of checkpoints that stay.
+        keep: number of newest checkpoints that stay, beside the one with the best validation.
 
     Raises:
         InputError: the folder cannot be written.
@@ -86,7 +115,7 @@ def save(
 
     def write() -> None:
         final = folder / f"step-{state.step:08d}"
-        partial = folder / f".writing-{final.name}"
+        partial = folder / f"{PARTIAL}{final.name}"
         try:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
@@ -101,33 +130,57 @@ def save(
                     {key: value.contiguous() for key, value in tensors.items()}, partial / name
                 )
             sums = {name: _checksum(partial / name) for name in (NETWORKS, OPTIMIZERS)}
-            facts = {"step": state.step, "fingerprint": fingerprint, "sha256": sums}
-            (partial / STATE).write_text(json.dumps({"format_version": FORMAT_VERSION, **facts}))
+            facts = {
+                "format_version": FORMAT_VERSION,
+                "step": state.step,
+                "validation_h": state.validation_h,
+                "made_for": made_for,
+                "sha256": sums,
+            }
+            (partial / STATE).write_text(json.dumps(facts, indent=2))
             for path in [*partial.iterdir(), partial]:
                 _fsync(path)
             shutil.rmtree(final, ignore_errors=True)
             partial.rename(final)
             _fsync(folder)
         except (OSError, SafetensorError) as error:
+            shutil.rmtree(partial, ignore_errors=True)
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-            raise InputError(f"checkpoint {final}: cannot be written ({reason})") from None
-        for old in checkpoints(folder)[:-keep]:
+            raise InputError(
+                f"checkpoint {final}: cannot be written ({reason}); older ones are kept, make room "
+                "and start the same command again"
+            ) from None
+        found = checkpoints(folder)
+        for old in set(found[:-keep]) - {best_by_validation(found)}:
             shutil.rmtree(old.path, ignore_errors=True)
 
     processes.once(write)
 
 
-def load(checkpoint: Checkpoint, fingerprint: str, *, optimizers: bool = True) -> SavedState:
+def best_by_validation(found: Sequence[Checkpoint]) -> Checkpoint | None:
+    """The checkpoint with the highest validation H, the first of equals; None without any."""
+    figures: dict[Checkpoint, float] = {}
+    for checkpoint in found:
+        with suppress(DamagedError):
+            value = _read_state(checkpoint).get("validation_h")
+            if isinstance(value, float):
+                figures[checkpoint] = value
+    return max(figures, key=lambda one: (figures[one], -one.step), default=None)
+
+
+def load(
+    checkpoint: Checkpoint, made_for: dict[str, Any], *, optimizers: bool = True
+) -> SavedState:
     """Read a checkpoint.
 
     Args:
         checkpoint: what to read.
-        fingerprint: of the data set in use.
+        made_for: what it must have been made for, as given to `save`.
         optimizers: whether to read their state too, which only training needs.
 
     Raises:
         DamagedError: its files are not what was saved.
-        InputError: it is of another format, or made from another data set.
+        InputError: it is of another format, or made for something else; the message names what.
     """
     facts = _read_state(checkpoint)
     if facts.get("format_version") != FORMAT_VERSION:
@@ -135,16 +188,19 @@ def load(checkpoint: Checkpoint, fingerprint: str, *, optimizers: bool = True) -
             f"checkpoint {checkpoint.path}: format version {facts.get('format_version')}, this "
             f"program reads {FORMAT_VERSION}"
         )
-    if facts.get("fingerprint") != fingerprint:
-        raise InputError(
-            f"checkpoint {checkpoint.path}: made from a data set with fingerprint "
-            f"{str(facts.get('fingerprint'))[:12]}, this one has {fingerprint[:12]}; use the same "
-            "data or another --run.dir"
-        )
+    theirs = facts.get("made_for")
+    for name, ours in made_for.items():
+        if isinstance(theirs, dict) and theirs.get(name) != ours:
+            raise InputError(
+                f"checkpoint {checkpoint.path}: made with {name} = {theirs.get(name)}, this run "
+                f"has {ours}; use the same, or another --run.dir"
+            )
     try:
         for name in (NETWORKS, OPTIMIZERS) if optimizers else (NETWORKS,):
             if _checksum(checkpoint.path / name) != facts["sha256"][name]:
                 raise ValueError(f"{name} does not have the checksum it was saved with")
+        if not isinstance(theirs, dict):
+            raise ValueError(f"{STATE} does not say what it was made for")
         networks = load_file(checkpoint.path / NETWORKS)
         states: dict[str, OptimizerState] = {}
         for name, value in load_file(checkpoint.path / OPTIMIZERS).items() if optimizers else ():
@@ -152,7 +208,7 @@ def load(checkpoint: Checkpoint, fingerprint: str, *, optimizers: bool = True) -
             states.setdefault(side, {}).setdefault(parameter, {})[key] = value
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise _damaged(checkpoint, error) from None
-    return SavedState(checkpoint.step, networks, states)
+    return SavedState(checkpoint.step, networks, states, facts.get("validation_h"))
 
 
 def restore(checkpoint: Checkpoint, state: SavedState, networks: nn.Module) -> None:
@@ -172,17 +228,17 @@ def restore(checkpoint: Checkpoint, state: SavedState, networks: nn.Module) -> N
 
 
 def newest_whole(
-    folder: Path, fingerprint: str, warn: Callable[[str], None]
+    folder: Path, made_for: dict[str, Any], warn: Callable[[str], None]
 ) -> tuple[Checkpoint, SavedState] | None:
     """The newest checkpoint that is not damaged; each damaged one is warned of.
 
     Raises:
-        InputError: all are damaged, or the newest is of another format or data set.
+        InputError: all are damaged, or the newest is of another format or made for something else.
     """
     found = checkpoints(folder)
     for checkpoint in reversed(found):
         try:
-            return checkpoint, load(checkpoint, fingerprint)
+            return checkpoint, load(checkpoint, made_for)
         except DamagedError as error:
             if checkpoint is found[0]:
                 raise

@@ -22,6 +22,12 @@ def local_rank() -> int:
     return _read("LOCAL_RANK", "SLURM_LOCALID", 0)
 
 
+def is_restart() -> bool:
+    """Whether a launcher has started this job again after a failure or a requeue."""
+    counts = ("TORCHELASTIC_RESTART_COUNT", "SLURM_RESTART_COUNT")
+    return any(os.environ.get(name, "0") != "0" for name in counts)
+
+
 def is_reporting_process() -> bool:
     """Whether this process speaks for the job when it fails; never raises."""
     try:

@@ -44,7 +44,7 @@ class Logbook:
     """
 
     def __init__(self, directory: Path, processes: Processes, step: int) -> None:
-        self._first = processes.is_first
+        self._directory, self._processes = directory, processes
         processes.once(lambda: self._open(directory, step))
 
     def _open(self, directory: Path, step: int) -> None:
@@ -57,16 +57,26 @@ class Logbook:
             self._file = path.open("a", encoding="utf-8")
             self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=step + 1)
         except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+            raise _unwritable(directory, error) from None
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Log the numbers of a step."""
-        if not self._first:
+        """Log the numbers of a step; every process must call.
+
+        Raises:
+            InputError: the disk is full, say.
+        """
+        self._processes.together(lambda: self._write(step, values))
+
+    def _write(self, step: int, values: Mapping[str, float]) -> None:
+        if not self._processes.is_first:
             return
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        try:
+            self._file.write(json.dumps({"step": step, **values}) + "\n")
+            self._file.flush()
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+        except OSError as error:
+            raise _unwritable(self._directory, error) from None
 
     def __enter__(self) -> Logbook:
         """Use as a context manager: closes the files at the end."""
@@ -79,6 +89,18 @@ class Logbook:
         traceback: TracebackType | None,
     ) -> None:
         """Close the files."""
-        if self._first:
-            self._file.close()
-            self._board.close()
+        if not self._processes.is_first:
+            return
+        for part in (self._file, self._board):
+            try:
+                part.close()
+            except OSError as failure:
+                if error is None:
+                    raise _unwritable(self._directory, failure) from None
+
+
+def _unwritable(directory: Path, error: OSError) -> InputError:
+    return InputError(
+        f"{directory}: metrics.jsonl or tensorboard cannot be written ({error.strerror or error}); "
+        "make room and start the same command again"
+    )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,13 +18,14 @@ from gzsl_dist.data.problem import Problem
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy
-from gzsl_dist.errors import DivergedError, PreemptedError
+from gzsl_dist.errors import DivergedError, InputError, PreemptedError
 from gzsl_dist.models.networks import Networks, build_networks
 from gzsl_dist.monitoring.logbook import Logbook
 from gzsl_dist.monitoring.progress import StepProgress, say
 from gzsl_dist.precision import network_dtype, network_precision
 from gzsl_dist.training.embedding_losses import Losses
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
+from gzsl_dist.training.resume import made_for
 from gzsl_dist.training.stop_signal import StopSignal
 
 Validate = Callable[[Networks], dict[str, float]]
@@ -118,7 +120,7 @@ class Trainer:
         )
         return copy
 
-    def state(self, step: int) -> checkpoint.SavedState:
+    def state(self, step: int, validation_h: float | None = None) -> checkpoint.SavedState:
         """All that a resumed training needs after `step` steps; every process must call.
 
         Raises:
@@ -132,7 +134,7 @@ class Trainer:
                     "last good checkpoint is kept; try a lower --train.learning_rate"
                 )
         optimizers = {name: side.state_dict() for name, side in self.sides.items()}
-        return checkpoint.SavedState(step, networks, optimizers)
+        return checkpoint.SavedState(step, networks, optimizers, validation_h)
 
 
 @dataclass
@@ -186,6 +188,7 @@ def fit(
     fingerprint: str,
     stop: StopSignal,
     validate: Validate | None = None,
+    start: Path | None = None,
 ) -> Networks:
     """Train for a number of steps, going on from the newest checkpoint if there is one.
 
@@ -199,7 +202,9 @@ def fit(
         steps: generator steps in all.
         fingerprint: of the data set.
         stop: when raised on any process, all save and stop.
-        validate: called every `evaluation.every` steps and at the end; its numbers are logged.
+        validate: called every `evaluation.every` steps and at the end; its numbers are logged, and
+            the checkpoint with the best is kept.
+        start: checkpoints of another training to go on from, where this one has none.
 
     Raises:
         DivergedError: a loss became NaN or infinite.
@@ -207,13 +212,18 @@ def fit(
         InputError: a checkpoint does not fit, or nothing can be written.
     """
     folder = directory / "checkpoints"
+    made = made_for(problem, config, fingerprint)
+    checkpoint.prepare(folder, processes)
     found = processes.together(
-        lambda: checkpoint.newest_whole(folder, fingerprint, lambda text: say(processes, text))
+        lambda: (
+            checkpoint.newest_whole(folder, made, lambda text: say(processes, text))
+            or start_from(start, made, steps)
+        )
     )
     trainer = Trainer(problem, config, processes, strategy, found)
     done = found[0].step if found is not None else 0
-    if done:
-        say(processes, f"{title}: resuming after step {done} of {steps}")
+    if found is not None:
+        say(processes, f"{title}: resuming after step {done} of {steps}, from {found[0].path}")
     if config.train.batch_size > len(problem.train):
         say(
             processes,
@@ -233,7 +243,7 @@ def fit(
             validating = validate is not None and (
                 step % config.evaluation.every == 0 or step == steps
             )
-            saving = stopping or step % config.checkpoint.every == 0 or step == steps
+            saving = stopping or validating or step % config.checkpoint.every == 0 or step == steps
             logging = step % config.log.every == 0 or step == steps or validating
             if logging or saving:
                 values = pending.collect()
@@ -246,9 +256,8 @@ def fit(
                 logbook.write(step, latest)
                 logged_step, logged_time = step, time.monotonic()
             if saving:
-                checkpoint.save(
-                    folder, trainer.state(step), fingerprint, processes, config.checkpoint.keep
-                )
+                state = trainer.state(step, latest.get("validation/H") if validating else None)
+                checkpoint.save(folder, state, made, processes, config.checkpoint.keep)
             progress.advance(step, latest)
             if stopping and step < steps:
                 raise PreemptedError(
@@ -256,3 +265,16 @@ def fit(
                     "the same command resumes"
                 )
     return trainer.whole_networks()
+
+
+def start_from(
+    start: Path | None, made: dict[str, Any], steps: int
+) -> tuple[checkpoint.Checkpoint, checkpoint.SavedState] | None:
+    """The newest of the checkpoints of another training, which must not be past this one's end."""
+    found = checkpoint.newest_whole(start, made, lambda text: None) if start is not None else None
+    if found is not None and found[0].step > steps:
+        raise InputError(
+            f"train.resume: {found[0].path} is past the {steps} steps of this training; give a "
+            "larger --train.steps or an earlier checkpoint"
+        )
+    return found

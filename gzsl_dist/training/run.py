@@ -26,12 +26,18 @@ from gzsl_dist.monitoring.logbook import read_metrics
 from gzsl_dist.monitoring.progress import say
 from gzsl_dist.monitoring.tables import print_result
 from gzsl_dist.training.loop import fit
+from gzsl_dist.training.resume import earlier_checkpoints
 from gzsl_dist.training.run_directory import locked, open_run_directory
-from gzsl_dist.training.stop_signal import StopSignal, stop_signal
+from gzsl_dist.training.stop_signal import StopSignal
 
 
-def run(config: Config, processes: Processes) -> Result:
+def run(config: Config, processes: Processes, stop: StopSignal) -> Result:
     """Run a configuration to its end, going on from where an earlier start stopped.
+
+    Args:
+        config: all settings.
+        processes: the job.
+        stop: when raised on any process, all save and stop.
 
     Raises:
         InputError: data, configuration or run directory do not fit.
@@ -40,6 +46,7 @@ def run(config: Config, processes: Processes) -> Result:
     """
     started = time.monotonic()
     strategy = choose_strategy(config.train, processes)
+    processes.together(lambda: earlier_checkpoints(config.train.resume, "checkpoints"))
     dataset = processes.together(lambda: load_dataset(config.data.path))
     directory = open_run_directory(config, processes)
     say(
@@ -49,7 +56,7 @@ def run(config: Config, processes: Processes) -> Result:
         f"{strategy.name}, {processes.device.type}, {config.train.precision}; run in {directory}",
     )
     with locked(directory, processes):
-        return finish(dataset, config, processes, strategy, directory, started)
+        return finish(dataset, config, processes, strategy, directory, stop, started)
 
 
 def finish(
@@ -58,6 +65,7 @@ def finish(
     processes: Processes,
     strategy: Strategy,
     directory: Path,
+    stop: StopSignal,
     started: float,
 ) -> Result:
     """What is left of a run: selection, training, the one measurement on test rows."""
@@ -72,20 +80,20 @@ def finish(
             )
         print_result(result, directory, processes)
         return result
-    with stop_signal() as stop:
-        selection = choose(dataset, config, processes, strategy, directory, stop)
-        problem = final_problem(dataset, config)
-        networks = fit(
-            problem,
-            config,
-            processes,
-            strategy,
-            directory,
-            title="training",
-            steps=selection.steps,
-            fingerprint=dataset.fingerprint,
-            stop=stop,
-        )
+    selection = choose(dataset, config, processes, strategy, directory, stop)
+    problem = final_problem(dataset, config)
+    networks = fit(
+        problem,
+        config,
+        processes,
+        strategy,
+        directory,
+        title="training",
+        steps=selection.steps,
+        fingerprint=dataset.fingerprint,
+        stop=stop,
+        start=earlier_checkpoints(config.train.resume, "checkpoints"),
+    )
     result = result_of(
         score_problem(networks, problem, config, processes),
         problem,
@@ -137,6 +145,7 @@ def choose(
         fingerprint=dataset.fingerprint,
         stop=stop,
         validate=validate,
+        start=earlier_checkpoints(config.train.resume, "selection/checkpoints"),
     )
 
     def select_and_write() -> Selection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import IO, Any
 
 from gzsl_dist.config import Config
 from gzsl_dist.config_file import read_run_config, to_yaml
+from gzsl_dist.distributed import launch_environment
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import write_whole
+from gzsl_dist.monitoring.progress import say
 
 CONTENTS = ("result.json", "checkpoints", "selection", "metrics.jsonl")
 FREE_TO_DIFFER = (
@@ -23,12 +26,17 @@ FREE_TO_DIFFER = (
     "train.deepspeed_config",
     "train.device",
     "train.collective_timeout",
+    "train.micro_batch_size",
+    "train.compile",
+    "train.resume",
 )
 """Settings that do not change what a run computes; a resumed run may give others."""
 
 
 def open_run_directory(config: Config, processes: Processes) -> Path:
     """Make the run directory, or check that it holds an earlier start of this very run.
+
+    With `train.resume` never, an earlier run there is moved aside first.
 
     Raises:
         InputError: it belongs to another configuration, or cannot be written.
@@ -37,6 +45,8 @@ def open_run_directory(config: Config, processes: Processes) -> Path:
 
     def claim() -> None:
         path = directory / "config.yaml"
+        if config.train.resume == "never" and not launch_environment.is_restart():
+            move_aside(directory, processes)
         if path.exists():
             _check_same_run(directory, config)
         elif remains := [name for name in CONTENTS if (directory / name).exists()]:
@@ -63,24 +73,43 @@ def locked(directory: Path, processes: Processes) -> Iterator[None]:
     """
     held: list[IO[str]] = []
 
-    def take() -> None:
-        file = (directory / ".lock").open("a", encoding="utf-8")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            raise InputError(
-                f"run directory {directory} is in use by another job; wait for it, or use another "
-                "--run.dir"
-            ) from None
-        held.append(file)
-
-    processes.once(take)
+    processes.once(lambda: held.append(_lock(directory)))
     try:
         yield
     finally:
         for file in held:
             file.close()
+
+
+def move_aside(directory: Path, processes: Processes) -> None:
+    """Rename what an earlier run left, so that nothing of it is lost or mixed with a new one.
+
+    Raises:
+        InputError: another job is in the directory.
+    """
+    if not any((directory / name).exists() for name in ("config.yaml", *CONTENTS)):
+        return
+    lock = _lock(directory)
+    numbers = itertools.count(1)
+    aside = next(
+        path for n in numbers if not (path := directory.with_name(f"{directory.name}.{n}")).exists()
+    )
+    directory.rename(aside)
+    lock.close()
+    say(processes, f"train.resume never: the earlier run is now {aside}")
+
+
+def _lock(directory: Path) -> IO[str]:
+    file = (directory / ".lock").open("a", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise InputError(
+            f"run directory {directory} is in use by another job; wait for it, or use another "
+            "--run.dir"
+        ) from None
+    return file
 
 
 def _check_same_run(directory: Path, config: Config) -> None:

@@ -16,6 +16,7 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.selection import Selection, fixed, needs_validation
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.training.loop import networks_for
+from gzsl_dist.training.resume import made_for
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def load_run(run: Path, processes: Processes) -> TrainedRun:
     dataset = load_dataset(config.data.path)
     problem = final_problem(dataset, config)
     networks = networks_for(problem, config).to(processes.device)
-    saved = checkpoint.load(found[-1], dataset.fingerprint, optimizers=False)
+    made = made_for(problem, config, dataset.fingerprint)
+    saved = checkpoint.load(found[-1], made, optimizers=False)
     checkpoint.restore(found[-1], saved, networks)
     if needs_validation(config.evaluation):
         selection = Selection.read(run / "selection" / "selection.json", dataset.fingerprint)

@@ -16,6 +16,7 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import LocalTrainable
 from gzsl_dist.errors import InputError
 
+MADE_FOR = {"data set": "print", "model.noise_dim": 4}
 ALONE = Processes(0, 1, torch.device("cpu"))
 
 
@@ -43,12 +44,14 @@ def trained(steps: int) -> tuple[Squares, LocalTrainable]:
 def save(folder: Path, step: int, keep: int = 2) -> None:
     objective, side = trained(step)
     state = checkpoint.SavedState(step, objective.state_dict(), {"side": side.state_dict()})
-    checkpoint.save(folder, state, "print", ALONE, keep)
+    checkpoint.save(folder, state, MADE_FOR, ALONE, keep)
 
 
-def load(folder: Path, objective: nn.Module, fingerprint: str = "print") -> checkpoint.SavedState:
+def load(
+    folder: Path, objective: nn.Module, made_for: dict[str, object] = MADE_FOR
+) -> checkpoint.SavedState:
     (found,) = checkpoint.checkpoints(folder)
-    state = checkpoint.load(found, fingerprint)
+    state = checkpoint.load(found, made_for)
     checkpoint.restore(found, state, objective)
     return state
 
@@ -74,10 +77,37 @@ def test_the_newest_are_kept_and_nothing_partial_is_listed(tmp_path: Path) -> No
     assert checkpoint.checkpoints(tmp_path / "missing") == []
 
 
-def test_another_data_set_is_refused_with_both_fingerprints(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "value"), [("data set", "other"), ("model.noise_dim", 8)])
+def test_what_differs_is_named_with_both_values(tmp_path: Path, name: str, value: object) -> None:
     save(tmp_path, 1)
-    with pytest.raises(InputError, match=r"fingerprint print, this one has other"):
-        load(tmp_path, Squares(), "other")
+    with pytest.raises(InputError, match=f"made with {name} = {MADE_FOR[name]}, .* has {value}"):
+        load(tmp_path, Squares(), MADE_FOR | {name: value})
+
+
+def test_the_best_by_validation_is_kept_beside_the_newest(tmp_path: Path) -> None:
+    objective, side = trained(1)
+    for step, h in ((1, 0.2), (2, 0.6), (3, 0.6), (4, None), (5, 0.1), (6, None)):
+        state = checkpoint.SavedState(step, objective.state_dict(), {"side": side.state_dict()}, h)
+        checkpoint.save(tmp_path, state, MADE_FOR, ALONE, 2)
+    found = checkpoint.checkpoints(tmp_path)
+    assert [one.step for one in found] == [2, 5, 6]
+    best = checkpoint.best_by_validation(found)
+    assert best is not None
+    assert checkpoint.load(best, MADE_FOR).validation_h == 0.6
+
+
+def test_an_unwritable_folder_is_told_before_training(tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").write_text("in the way")
+    with pytest.raises(InputError, match=r"cannot be written .*choose another --run\.dir"):
+        checkpoint.prepare(tmp_path / "checkpoints", ALONE)
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
+    save(tmp_path, 3)
+    (tmp_path / ".writing-step-00000004").mkdir()
+    (tmp_path / ".writing-step-00000004" / "networks.safetensors").write_text("half")
+    checkpoint.prepare(tmp_path, ALONE)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
@@ -151,11 +181,11 @@ def test_of_a_damaged_newest_the_one_before_is_used(tmp_path: Path, name: str) -
     for step in (1, 2):
         save(tmp_path, step)
     warnings: list[str] = []
-    found = checkpoint.newest_whole(tmp_path, "print", warnings.append)
+    found = checkpoint.newest_whole(tmp_path, MADE_FOR, warnings.append)
     assert found is not None
     assert (found[0].step, warnings) == (2, [])
     flip_a_bit(tmp_path / "step-00000002" / name)
-    found = checkpoint.newest_whole(tmp_path, "print", warnings.append)
+    found = checkpoint.newest_whole(tmp_path, MADE_FOR, warnings.append)
     assert found is not None
     assert found[0].step == 1
     assert len(warnings) == 1
@@ -163,5 +193,5 @@ def test_of_a_damaged_newest_the_one_before_is_used(tmp_path: Path, name: str) -
     assert "using the one before" in warnings[0]
     flip_a_bit(tmp_path / "step-00000001" / name)
     with pytest.raises(checkpoint.DamagedError, match="step-00000001"):
-        checkpoint.newest_whole(tmp_path, "print", warnings.append)
-    assert checkpoint.newest_whole(tmp_path / "none", "print", warnings.append) is None
+        checkpoint.newest_whole(tmp_path, MADE_FOR, warnings.append)
+    assert checkpoint.newest_whole(tmp_path / "none", MADE_FOR, warnings.append) is None
