@@ -5,6 +5,7 @@ Alone or under torchrun or srun; the same command goes on from where an earlier 
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from gzsl_dist.command import CommandParser, run_command
@@ -18,6 +19,8 @@ def main(arguments: list[str]) -> int:
     parser = CommandParser(prog="python -m gzsl_dist.train", description=__doc__)
     parser.usage = "%(prog)s [--config FILE] [--print-config] [--section.key VALUE ...]"
     add_setting_arguments(parser)
+    # The deepspeed launcher passes it on; its variable LOCAL_RANK says the same.
+    parser.add_argument("--local_rank", help=argparse.SUPPRESS)
     known, unknown = parser.parse_known_args(arguments)
     config = config_from_arguments(known, unknown)
     if known.print_config:

@@ -4,5 +4,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 make_environment deepspeed
-exec torchrun --standalone --nproc_per_node="${PROCESSES:-auto}" -m gzsl_dist.train \
+# The launcher's own default port is the same for every job of a machine.
+port="${MASTER_PORT:-$(python -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')}"
+exec deepspeed --num_accelerators "${PROCESSES:--1}" --master_port "$port" --module gzsl_dist.train \
     --train.strategy deepspeed --train.deepspeed_config "$here/configs/deepspeed/zero${ZERO:-1}.yaml" "$@"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ class DeepSpeedStrategy:
         self.name = f"deepspeed, ZeRO {self.stage}"
         self.processes = processes
         deepspeed.utils.logger.setLevel(logging.ERROR)
+        # It calls collectives by names that torch 2.13 has renamed.
+        warnings.filterwarnings("ignore", "`torch.distributed", FutureWarning)
         # On CPUs DeepSpeed would compile a shared-memory all-reduce at every start, which needs a
         # compiler, and whose processes wait for ever for one that died: gloo has a time-out.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 
 from gzsl_dist.errors import InputError
 
@@ -20,6 +21,25 @@ def world_size() -> int:
 def local_rank() -> int:
     """Number of this process among those of its machine, from 0."""
     return _read("LOCAL_RANK", "SLURM_LOCALID", 0)
+
+
+def name_meeting_point() -> None:
+    """Set MASTER_ADDR and MASTER_PORT where srun started the processes and nobody set them."""
+    if "RANK" in os.environ or not _started_by_srun():
+        return
+    port = 20000 + int(os.environ.get("SLURM_JOB_ID", "0")) * 7 % 20000
+    os.environ.setdefault("MASTER_PORT", str(port + int(os.environ["SLURM_STEP_ID"]) % 7))
+    if os.environ.get("SLURM_STEP_NUM_NODES", "1") == "1":
+        os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
+    elif "MASTER_ADDR" not in os.environ:
+        nodes = ["scontrol", "show", "hostnames", os.environ.get("SLURM_STEP_NODELIST", "")]
+        try:
+            names = subprocess.run(nodes, capture_output=True, text=True, check=True).stdout
+            os.environ["MASTER_ADDR"] = names.split()[0]
+        except (OSError, subprocess.CalledProcessError, IndexError):
+            raise InputError(
+                "the first node's name is not known (scontrol does not tell it); set MASTER_ADDR"
+            ) from None
 
 
 def is_restart() -> bool:
@@ -44,11 +64,16 @@ def is_one_of_several() -> bool:
         return False
 
 
+def _started_by_srun() -> bool:
+    """Whether this is one of several tasks of a job step, rather than an sbatch script."""
+    return "SLURM_STEP_ID" in os.environ and os.environ.get("SLURM_NTASKS", "1") != "1"
+
+
 def _read(torchrun_name: str, slurm_name: str, alone: int) -> int:
     if torchrun_name in os.environ:
         name = torchrun_name
-    elif "SLURM_STEP_ID" in os.environ and os.environ.get("SLURM_NTASKS", "1") != "1":
-        name = slurm_name  # started by srun with several tasks, without torchrun
+    elif _started_by_srun():
+        name = slurm_name
     else:
         return alone
     value = os.environ.get(name, "")

@@ -129,6 +129,7 @@ def start_processes(device: str = "auto", timeout: int = 300) -> Iterator[Proces
     if world_size == 1:
         yield Processes(0, 1, chosen)
         return
+    launch_environment.name_meeting_point()
     backend = "nccl" if chosen.type == "cuda" else "gloo"
     try:
         store, *_ = next(rendezvous("env://", rank, world_size, timeout=timedelta(seconds=timeout)))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from gzsl_dist.distributed import launch_environment
@@ -47,3 +50,37 @@ def test_a_malformed_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="RANK = 'two'"):
         launch_environment.rank()
     assert launch_environment.is_reporting_process()
+
+
+def test_srun_on_one_node_needs_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    variables: dict[str, str] = {}
+    monkeypatch.setattr(os, "environ", variables)
+    launch_environment.name_meeting_point()
+    assert variables == {}
+    variables |= SRUN | {"SLURM_JOB_ID": "4711"}
+    launch_environment.name_meeting_point()
+    first = variables.pop("MASTER_PORT")
+    assert (variables["MASTER_ADDR"], 1024 < int(first) < 65536) == ("127.0.0.1", True)
+    variables["SLURM_STEP_ID"] = "1"
+    launch_environment.name_meeting_point()
+    assert variables["MASTER_PORT"] != first
+    variables["MASTER_PORT"] = "1234"
+    launch_environment.name_meeting_point()
+    assert variables["MASTER_PORT"] == "1234"
+
+
+def test_srun_on_two_nodes_asks_slurm_for_the_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    nodes = {"SLURM_STEP_NUM_NODES": "2", "SLURM_STEP_NODELIST": "gpu[3-4]", "PATH": str(tmp_path)}
+    variables = SRUN | nodes
+    monkeypatch.setattr(os, "environ", variables)
+    with pytest.raises(InputError, match="set MASTER_ADDR"):
+        launch_environment.name_meeting_point()
+    scontrol = tmp_path / "scontrol"
+    scontrol.write_text(
+        '#!/bin/sh\n[ "$*" = "show hostnames gpu[3-4]" ] && echo gpu3 && echo gpu4\n'
+    )
+    scontrol.chmod(0o755)
+    launch_environment.name_meeting_point()
+    assert variables["MASTER_ADDR"] == "gpu3"
