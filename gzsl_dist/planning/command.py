@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gzsl_dist.config import Config
+from gzsl_dist.distributed.launch_environment import is_reporting_process
 from gzsl_dist.errors import InputError
 
 DEFAULT_WORLD_SIZES = "1,2,4,8"
@@ -54,7 +55,8 @@ def print_plan(config: Config, arguments: argparse.Namespace) -> None:
 
     for size in sizes:
         check_world_size(config, size)
-    print(plan_table(config, shape, [make_plan(config, shape, size) for size in sizes]))
+    if is_reporting_process():  # under a launcher, one table is enough
+        print(plan_table(config, shape, [make_plan(config, shape, size) for size in sizes]))
 
 
 def check_plan_arguments(arguments: argparse.Namespace) -> None:

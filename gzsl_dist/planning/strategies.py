@@ -62,11 +62,15 @@ def held(strategy: str, traced: Traced, world_size: int) -> Held:
     """Bytes on the process with most of them."""
     critic = _held(strategy, traced.critic_parameters, world_size)
     generator = _held(strategy, traced.generator_parameters, world_size)
-    if strategy in ("ZeRO 1", "ZeRO 2"):  # made for a backward pass and freed: one at a time
-        bucket = max(critic.bucket, generator.bucket)
-        both = critic + generator
-        return Held(both.parameters, both.gradients, both.optimizer, bucket)
-    return critic + generator
+    if strategy in ("ddp", "ZeRO 3"):
+        return critic + generator
+    # Gradients and the buffer are freed after a side's step: one side's at a time.
+    return Held(
+        critic.parameters + generator.parameters,
+        max(critic.gradients, generator.gradients),
+        critic.optimizer + generator.optimizer,
+        max(critic.bucket, generator.bucket),
+    )
 
 
 def _held(strategy: str, parameters: Parameters, world_size: int) -> Held:
@@ -143,8 +147,12 @@ def sent_by_generator_step(strategy: str, traced: Traced, world_size: int) -> li
     parameters = traced.generator_parameters
     sent = _sent_for_gradients(strategy, parameters, world_size)
     if strategy == "ZeRO 3":
-        own = parameters.element_bytes * sum(parameters.counts)
-        sent.append(Sent("weights", "all_gather", own + traced.generator.reads))
+        # A small parameter is there at its first use, and is given up after it.
+        read = sum(
+            count * (times - (count < PERSISTENT)) for count, times in traced.generator.reads
+        )
+        fetched = parameters.element_bytes * (sum(parameters.counts) + read)
+        sent.append(Sent("weights", "all_gather", fetched))
     return sent
 
 

@@ -6,6 +6,7 @@ followed in about a second, and the numbers follow the code of networks and loss
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -55,15 +56,15 @@ class StepTrace:
         distance_flops: of the comparator's L1 distances (subtract, absolute value, add), forward
             and backward; not matrix products.
         gathers: collectives over rows of the batch.
-        reads: bytes of parameters of the *other* side that its modules read, each call counted,
-            in the forward pass and again where a gradient passes through (ZeRO 3 fetches so).
+        reads: elements of each parameter of the *other* side, and how often its modules read it:
+            in every call forward, and again where a gradient passes through (ZeRO 3 fetches so).
     """
 
     activations: int
     matrix_flops: int
     distance_flops: int
     gathers: tuple[Sent, ...]
-    reads: int
+    reads: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ def _step(
         matrix_flops=counter.get_total_flops() - distance,
         distance_flops=distance,
         gathers=tuple(processes.sent),
-        reads=reads[0],
+        reads=tuple((parameter.numel(), times) for parameter, times in reads.items()),
     )
 
 
@@ -274,19 +275,19 @@ def kept_for_backward(networks: nn.Module) -> Iterator[dict[int, int]]:
 
 
 @contextmanager
-def _reads(modules: list[nn.Module]) -> Iterator[list[int]]:
-    """Bytes of parameters that the modules' calls read, forward and (where there is one) back."""
-    total = [0]
+def _reads(modules: list[nn.Module]) -> Iterator[Counter[nn.Parameter]]:
+    """How often the calls read each parameter, forward and, where a gradient goes, back."""
+    reads: Counter[nn.Parameter] = Counter()
 
     def called(module: nn.Module, _: Any, output: Any) -> None:
-        size = sum(p.numel() * p.element_size() for p in module.parameters(recurse=False))
         outputs = output if isinstance(output, tuple) else (output,)
-        passes = 1 + any(isinstance(part, Tensor) and part.requires_grad for part in outputs)
-        total[0] += passes * size
+        back = any(isinstance(part, Tensor) and part.requires_grad for part in outputs)
+        for parameter in module.parameters(recurse=False):
+            reads[parameter] += 1 + back
 
     handles = [module.register_forward_hook(called) for module in modules]
     try:
-        yield total
+        yield reads
     finally:
         for handle in handles:
             handle.remove()
