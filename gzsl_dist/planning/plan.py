@@ -11,6 +11,7 @@ from gzsl_dist.planning.strategies import (
     STRATEGIES,
     Held,
     held,
+    reduce_bucket,
     sent_by_critic_steps,
     sent_by_generator_step,
 )
@@ -118,10 +119,11 @@ def make_plan(config: Config, shape: DataShape, world_size: int) -> Plan:
     # DeepSpeed's optimizers work in float32.
     names = STRATEGIES[:1] if config.train.precision == "float64" else STRATEGIES
     steps = config.train.critic_steps
+    bucket = reduce_bucket(config.train)
     return Plan(
         world_size=world_size,
         rows=share(batch, world_size),
-        held={name: held(name, traced, world_size) for name in names},
+        held={name: held(name, traced, world_size, bucket) for name in names},
         blocks=similarity_blocks(config, shape, world_size),
         critic=traced.critic,
         generator=traced.generator,

@@ -16,13 +16,31 @@ DDP as PyTorch does it; ZeRO as DeepSpeed 0.19 does it with weights in float32 (
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from gzsl_dist.config import TrainSettings
+from gzsl_dist.config_file import read_yaml
+from gzsl_dist.errors import InputError
 from gzsl_dist.planning.tracing import Parameters, Sent, Traced
 
 STRATEGIES = ("ddp", "ZeRO 0", "ZeRO 1", "ZeRO 2", "ZeRO 3")
 REDUCE_BUCKET = 500_000_000  # DeepSpeed's defaults, elements
 PERSISTENT = 100_000  # a smaller parameter stays whole under ZeRO 3
 ADAM_MOMENTS = 2
+
+
+def reduce_bucket(settings: TrainSettings) -> int:
+    """Elements of ZeRO's reduction buffers: what the DeepSpeed file says, or the default."""
+    path = Path(settings.deepspeed_config)
+    zero = read_yaml(path).get("zero_optimization") if path.is_file() else None
+    size = zero.get("reduce_bucket_size") if isinstance(zero, dict) else None
+    try:
+        return REDUCE_BUCKET if size is None else int(float(size))  # YAML reads 5e8 as text
+    except (TypeError, ValueError):
+        raise InputError(
+            f"train.deepspeed_config {path}: zero_optimization.reduce_bucket_size {size!r}: must "
+            "be a number of elements"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -58,10 +76,12 @@ class Held:
         )
 
 
-def held(strategy: str, traced: Traced, world_size: int) -> Held:
-    """Bytes on the process with most of them."""
-    critic = _held(strategy, traced.critic_parameters, world_size)
-    generator = _held(strategy, traced.generator_parameters, world_size)
+def held(
+    strategy: str, traced: Traced, world_size: int, bucket_elements: int = REDUCE_BUCKET
+) -> Held:
+    """Bytes on the process with most of them, with reduction buffers of so many elements."""
+    critic = _held(strategy, traced.critic_parameters, world_size, bucket_elements)
+    generator = _held(strategy, traced.generator_parameters, world_size, bucket_elements)
     if strategy in ("ddp", "ZeRO 3"):
         return critic + generator
     # Gradients and the buffer are freed after a side's step: one side's at a time.
@@ -73,7 +93,7 @@ def held(strategy: str, traced: Traced, world_size: int) -> Held:
     )
 
 
-def _held(strategy: str, parameters: Parameters, world_size: int) -> Held:
+def _held(strategy: str, parameters: Parameters, world_size: int, bucket_elements: int) -> Held:
     """One side's part."""
     size, counts = parameters.element_bytes, parameters.counts
     total, untrained = sum(counts), parameters.untrained
@@ -86,7 +106,7 @@ def _held(strategy: str, parameters: Parameters, world_size: int) -> Held:
             size * (padded + untrained),
             size * _gradients_of_partition(counts, partition, world_size),
             size * (1 + ADAM_MOMENTS) * partition,
-            bucket=size * REDUCE_BUCKET,
+            bucket=size * bucket_elements,
         )
     partition = sum(_share(count, world_size) for count in counts)
     small = sum(count for count in counts if count < PERSISTENT)
@@ -94,7 +114,7 @@ def _held(strategy: str, parameters: Parameters, world_size: int) -> Held:
         size * (partition + small + untrained),
         size * partition,
         size * (1 + ADAM_MOMENTS) * partition,
-        bucket=size * REDUCE_BUCKET,
+        bucket=size * bucket_elements,
         fetched=size * (total - small),
     )
 

@@ -147,6 +147,16 @@ def test_plan_of_one_linear_sum_by_hand() -> None:
     assert plan.rows == rows
 
 
+def test_size_of_reduction_buffers_is_read_from_the_deepspeed_file(tmp_path: Path) -> None:
+    file = tmp_path / "zero.yaml"
+    file.write_text("zero_optimization: {stage: 2, reduce_bucket_size: 1.0e+6}")
+    config = Config.model_validate({"train": {"deepspeed_config": str(file)}})
+    plan = make_plan(config, SHAPE, 2)
+    assert plan.held["ZeRO 2"].bucket == 4_000_000
+    assert plan.held["ZeRO 3"].bucket == 8_000_000
+    assert plan.held["ZeRO 0"].bucket == 0
+
+
 def test_a_figure_that_is_off_by_a_tenth_fails() -> None:
     with pytest.raises(AssertionError):
         close(112, 100, "")
