@@ -11,20 +11,26 @@ import sys
 from gzsl_dist.command import CommandParser, run_command
 from gzsl_dist.command_line import add_setting_arguments, config_from_arguments
 from gzsl_dist.config_file import to_yaml
+from gzsl_dist.planning.command import add_plan_arguments, check_plan_arguments, print_plan
 from gzsl_dist.training.stop_signal import stop_signal
 
 
 def main(arguments: list[str]) -> int:
     """Train as the command line says."""
     parser = CommandParser(prog="python -m gzsl_dist.train", description=__doc__)
-    parser.usage = "%(prog)s [--config FILE] [--print-config] [--section.key VALUE ...]"
+    parser.usage = "%(prog)s [--config FILE] [--print-config] [--dry-run] [--section.key VALUE ...]"
     add_setting_arguments(parser)
+    add_plan_arguments(parser)
     # The deepspeed launcher passes it on; its variable LOCAL_RANK says the same.
     parser.add_argument("--local_rank", help=argparse.SUPPRESS)
     known, unknown = parser.parse_known_args(arguments)
     config = config_from_arguments(known, unknown)
+    check_plan_arguments(known)
     if known.print_config:
         print(to_yaml(config), end="")
+        return 0
+    if known.dry_run:
+        print_plan(config, known)
         return 0
     with stop_signal() as stop:
         # torch is imported only here, so that --help and wrong settings answer at once

@@ -58,7 +58,7 @@ def batch_losses(
     projected: Tensor,
     labels: Tensor,
     semantics: Tensor,
-    others: tuple[Tensor, Tensor] | None = None,
+    others: Tensor | None = None,
     move_means: bool,
 ) -> Losses:
     """This process's parts of the losses that compare rows with each other, before weighting.
@@ -75,7 +75,7 @@ def batch_losses(
         projected: ``(slots, d_u)``, unit vectors of this process's rows.
         labels: ``(slots,)``.
         semantics: ``(seen classes, d_a)``.
-        others: projected and labels of as many further rows that only the instance loss sees.
+        others: ``(slots, d_u)`` of other rows of the same labels, for the instance loss only.
         move_means: whether prototypes that are moving means take this batch in.
     """
     losses: Losses = {}
@@ -100,8 +100,8 @@ def batch_losses(
         )
     if weights.instance:
         if others is not None:
-            everyone = torch.cat([everyone, processes.gather(others[0], sizes)])
-            everyone_labels = torch.cat([everyone_labels, processes.gather(others[1], sizes)])
+            everyone = torch.cat([everyone, processes.gather(others, sizes)])
+            everyone_labels = everyone_labels.repeat(2)
         losses["instance"] = instance_term(
             settings, everyone, everyone_labels, processes.share(len(everyone))
         )

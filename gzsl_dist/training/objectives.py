@@ -158,7 +158,7 @@ class GeneratorObjective(Objective):
                 projected=projected,
                 labels=batch.labels,
                 semantics=self._semantics,
-                others=(self.project(batch.features), batch.labels) if weights.instance else None,
+                others=self.project(batch.features) if weights.instance else None,
                 move_means=False,
             )
         return weighted(losses, {"adversarial": 1.0} | weights.model_dump())
