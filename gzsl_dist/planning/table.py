@@ -31,8 +31,8 @@ def plan_table(config: Config, shape: DataShape, plans: Sequence[Plan]) -> str:
     ]
     if train.micro_batch_size is not None:
         lines.append(
-            f"Planned without train.micro_batch_size {train.micro_batch_size}, which keeps activations "
-            "of so many rows only,\nbeside the projections and blocks, and runs each forward twice."
+            f"Planned without train.micro_batch_size {train.micro_batch_size}, which keeps the "
+            "activations\nand blocks of so many rows only and runs each forward pass twice."
         )
     for first in range(0, len(plans), COLUMNS):
         some = plans[first : first + COLUMNS]

@@ -13,6 +13,7 @@ from gzsl_dist.losses.prototype import prototype_loss
 from gzsl_dist.losses.supcon import supcon_loss
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.precision import network_precision
+from gzsl_dist.training.micro_batches import in_chunks, micro_batch_count
 
 Losses = dict[str, Tensor]
 
@@ -85,25 +86,34 @@ def batch_losses(
     sizes = processes.sizes(config.train.batch_size)
     everyone = processes.gather(projected, sizes, gradient=True)
     everyone_labels = processes.gather(labels, sizes)
+    chunks = micro_batch_count(sizes[0], config.train.micro_batch_size)
     if weights.prototype and networks.prototypes is not None:
         classes = processes.share(len(semantics))
         batch = (everyone, everyone_labels) if move_means else None
-        losses["prototype"] = prototype_loss(
-            everyone,
-            everyone_labels,
-            networks.prototypes(semantics, classes, batch),
-            margin=settings.prototype.margin,
-            scale=settings.prototype.scale,
-            adaptive=bool(settings.prototype.adaptive),
-            classes=classes,
-            class_count=len(semantics),
+        prototypes = networks.prototypes(semantics, classes, batch)
+        losses["prototype"] = in_chunks(
+            lambda some: prototype_loss(
+                everyone,
+                everyone_labels,
+                prototypes[some.start - classes.start : some.stop - classes.start],
+                margin=settings.prototype.margin,
+                scale=settings.prototype.scale,
+                adaptive=bool(settings.prototype.adaptive),
+                classes=some,
+                class_count=len(semantics),
+            ),
+            classes,
+            chunks,
         )
     if weights.instance:
+        rows, labels_of_rows = everyone, everyone_labels
         if others is not None:
-            everyone = torch.cat([everyone, processes.gather(others, sizes)])
-            everyone_labels = everyone_labels.repeat(2)
-        losses["instance"] = instance_term(
-            settings, everyone, everyone_labels, processes.share(len(everyone))
+            rows = torch.cat([everyone, processes.gather(others, sizes)])
+            labels_of_rows = everyone_labels.repeat(2)
+        losses["instance"] = in_chunks(
+            lambda anchors: instance_term(settings, rows, labels_of_rows, anchors),
+            processes.share(len(rows)),
+            chunks,
         )
     return losses
 
