@@ -19,7 +19,7 @@ from gzsl_dist.monitoring.logbook import read_metrics
 
 from .commands import SMALL, command, environment, error_line, run
 
-KILLS = 5 if os.environ.get("CI") else 20
+KILLS = int(os.environ.get("GZSL_KILLS", "5" if os.environ.get("CI") else "20"))
 ARGUMENTS = (*SMALL, "--evaluation.calibration", "none", "--checkpoint.every", "2")
 
 
