@@ -6,7 +6,9 @@ import sys
 import time
 from pathlib import Path
 
-from gzsl_dist.command import CommandParser, run_command
+from gzsl_dist.command import CommandParser, positive_integer, run_command
+
+AN_HOUR = 3600  # a pass over a large bank, after which processes meet, may take long
 
 
 def main(arguments: list[str]) -> int:
@@ -16,35 +18,49 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--bank", type=Path, help="use this bank's rows instead of synthesizing them anew"
     )
+    parser.add_argument(
+        "--force", action="store_true", help="use a bank of another data set, generator or scaling"
+    )
+    parser.add_argument(
+        "--bank-memory", type=positive_integer, default=2048, metavar="MIB",
+        help="a bank whose rows need more is read from disk in every pass; default 2048",
+    )  # fmt: skip
+    parser.add_argument(
+        "--shard-classes", action="store_true",
+        help="for very many classes: every process holds the classifier's weights of some",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, help="also write the result as JSON")
     options = parser.parse_args(arguments)
 
-    import torch
-
-    from gzsl_dist.bank.hdf5_bank import read_bank
-    from gzsl_dist.data.problem import Rows
+    from gzsl_dist.bank.reader import BankReader
     from gzsl_dist.distributed.processes import start_processes
-    from gzsl_dist.errors import InputError
+    from gzsl_dist.evaluation.bank_rows import bank_rows, check_fits
     from gzsl_dist.evaluation.result import result_of
     from gzsl_dist.evaluation.score import score_problem
     from gzsl_dist.monitoring.tables import print_result
     from gzsl_dist.training.trained import load_run
 
     started = time.monotonic()
-    with start_processes() as processes:
+    with start_processes(timeout=AN_HOUR) as processes:
         trained = load_run(options.run, processes)
-        problem, synthetic = trained.problem, None
+        problem, synthetic, networks = trained.problem, None, trained.networks
         if options.bank is not None:
-            features, labels = read_bank(options.bank, trained.dataset.fingerprint, problem.scaling)
-            numbers = problem.numbers(labels)
-            unseen = numbers >= problem.seen_count
-            if set(numbers[unseen]) != set(range(problem.seen_count, len(problem.classes))):
-                raise InputError(f"{options.bank}: lacks unseen classes; synthesize them all")
-            mine = processes.share(int(unseen.sum()))
-            synthetic = Rows(
-                torch.from_numpy(features[unseen][mine]), torch.from_numpy(numbers[unseen][mine])
-            )
-        scored = score_problem(trained.networks, problem, trained.config, processes, synthetic)
+            reader = BankReader(options.bank)
+            fingerprint = trained.dataset.fingerprint
+            check_fits(reader, problem, networks, fingerprint, force=options.force)
+            space = trained.config.evaluation.space or "x"
+            classes = trained.dataset.classes
+            rows = bank_rows(reader, problem, classes, networks, space, processes)
+            in_memory = rows.bytes <= options.bank_memory << 20 and not rows.embedded
+            synthetic = rows.in_memory() if in_memory else rows
+        scored = score_problem(
+            networks,
+            problem,
+            trained.config,
+            processes,
+            synthetic,
+            shard_classes=options.shard_classes,
+        )
         result = result_of(
             scored,
             problem,
