@@ -14,7 +14,10 @@ AN_HOUR = 3600  # a pass over a large bank, after which processes meet, may take
 def main(arguments: list[str]) -> int:
     """Evaluate as the command line says."""
     parser = CommandParser(prog="python -m gzsl_dist.evaluate", description=__doc__)
-    parser.add_argument("--run", required=True, type=Path, help="run directory")
+    # torchrun takes --run for an abbreviation of its own --run-path, even after the module's name
+    parser.add_argument(
+        "--run", "--run.dir", required=True, type=Path, help="run directory; --run.dir for torchrun"
+    )
     parser.add_argument(
         "--bank", type=Path, help="use this bank's rows instead of synthesizing them anew"
     )

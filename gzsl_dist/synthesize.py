@@ -24,7 +24,10 @@ A_DAY = 24 * 3600
 def main(arguments: list[str]) -> int:
     """Synthesize as the command line says."""
     parser = CommandParser(prog="python -m gzsl_dist.synthesize", description=__doc__)
-    parser.add_argument("--run", required=True, type=Path, help="run directory")
+    # torchrun takes --run for an abbreviation of its own --run-path, even after the module's name
+    parser.add_argument(
+        "--run", "--run.dir", required=True, type=Path, help="run directory; --run.dir for torchrun"
+    )
     parser.add_argument("--out", required=True, type=Path, help="HDF5 file to write")
     parser.add_argument(
         "--per-class", required=True, type=positive_integer, help="rows of each class"
