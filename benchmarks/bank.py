@@ -4,15 +4,14 @@
 
 Both sides move the same bytes in the same blocks, and both fsync once at the end, before the clock
 stops; before each write, earlier dirty pages are written back (`sync`). "cold" reading follows
-POSIX_FADV_DONTNEED on all files, "warm" reading comes from the page cache. Reported is the median of
-the repetitions, which take turns. One process, as many threads as OMP_NUM_THREADS.
+POSIX_FADV_DONTNEED on all files, "warm" reading comes from the page cache. Reported is the median
+of the repetitions, which take turns. One process, as many threads as OMP_NUM_THREADS.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -21,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -171,8 +171,8 @@ def memory(folder: Path, options: argparse.Namespace) -> None:
         peaks = []
         for action in ("write", "read"):
             done = subprocess.run(
-                [sys.executable, __file__, "--child", action, "--folder", folder]
-                + ["--gib", str(gib), "--width", str(options.width)],
+                [sys.executable, __file__, "--child", action, "--folder", folder,
+                 "--gib", str(gib), "--width", str(options.width)],
                 capture_output=True, text=True, check=True,
             )  # fmt: skip
             peaks.append(f"{action} {int(done.stdout) / 1024:.0f} MiB")
@@ -187,7 +187,8 @@ def child(options: argparse.Namespace) -> None:
     else:
         for _ in BankReader(bank).shuffled(256):
             pass
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    status = Path("/proc/self/status").read_text()  # ru_maxrss would count the parent's memory
+    print(status.split("VmHWM:")[1].split()[0])
 
 
 def compression(folder: Path, options: argparse.Namespace) -> None:
@@ -212,16 +213,16 @@ def compression(folder: Path, options: argparse.Namespace) -> None:
             if name == "zstd" and not has_zstd():
                 print("  zstd: hdf5plugin is not installed")
                 continue
-            info, bank = replace(plain, compression=name), folder / "bank.h5"
-            write = timed(lambda info=info, bank=bank: write_bank(bank, info, given(made), ALONE))
+            info, bank, make = replace(plain, compression=name), folder / "bank.h5", given(made)
+            write = timed(partial(write_bank, bank, info, make, ALONE))
             size = sum(file.stat().st_size for file in folder.glob("bank.*"))
             forget(folder)
             with BankReader(bank) as reader:
                 read = timed(lambda reader=reader: list(reader.blocks(dtype=None)))
             remove_banks(folder)
             print(
-                f"  {name:4}: {raw / size:5.2f} x smaller, written at {raw / write / 1e6:4.0f} MB/s, "
-                f"read cold at {raw / read / 1e6:4.0f} MB/s"
+                f"  {name:4}: {raw / size:5.2f} x smaller, written at {raw / write / 1e6:4.0f} "
+                f"MB/s, read cold at {raw / read / 1e6:4.0f} MB/s"
             )
 
 

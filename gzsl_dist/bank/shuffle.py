@@ -9,12 +9,14 @@ the same at any number of processes.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import gcd
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -32,6 +34,7 @@ LANES = 16
 class _Window:
     """Rows of a window in memory, and of each lane their shuffled order."""
 
+    stored: NDArray[np.generic]
     inputs: Tensor
     labels: Tensor
     order: dict[int, IntArray]
@@ -124,25 +127,28 @@ class ShuffledBatches(IterableDataset[Batch]):
         window = min(int(np.flatnonzero(passed)[-1]), self._windows - 1)
         skip = {lane: at - int(firsts[window, lane]) for lane in mine}
         rest: dict[int, Batch] = {lane: self._empty() for lane in mine}
-        step = self._start
-        for number, loaded in enumerate(
-            prefetched(map(self._load, range(window, self._windows)), 1)
-        ):
+        step, spare = self._start, deque[NDArray[np.generic]]()
+        windows = (self._load(number, spare) for number in range(window, self._windows))
+        for number, loaded in enumerate(prefetched(windows, 1)):
             at_lane = dict.fromkeys(mine, 0)
             for lane in mine:
                 at_lane[lane] = min(skip[lane], len(loaded.order[lane]))
                 skip[lane] -= at_lane[lane]
             last = window + number == self._windows - 1
             while step < self.steps:
-                enough = all(
-                    len(rest[lane].labels) + len(loaded.order[lane]) - at_lane[lane] >= self._quota
-                    for lane in mine
-                )
+                more = {lane: len(loaded.order[lane]) - at_lane[lane] for lane in mine}
+                enough = min(len(rest[lane].labels) + more[lane] for lane in mine) >= self._quota
                 if not enough and not last:
                     break
-                wanted = (step - self._start) % workers == index
-                parts = [self._take(loaded, lane, at_lane, rest, wanted) for lane in mine]
-                if wanted:
+                if enough and not any(len(batch.labels) for batch in rest.values()):
+                    for rows in self._whole_batches(loaded, at_lane, min(more.values())):
+                        if (step - self._start) % workers == index:
+                            inputs = loaded.inputs.index_select(0, rows)
+                            yield self._converted(inputs, loaded.labels[rows])
+                        step += 1
+                    continue
+                parts = [self._take(loaded, lane, at_lane, rest) for lane in mine]
+                if (step - self._start) % workers == index:
                     yield self._batch(loaded, parts)
                 step += 1
             for lane in mine:
@@ -151,6 +157,7 @@ class ShuffledBatches(IterableDataset[Batch]):
                 rest[lane] = Batch(
                     *(torch.cat(pair) for pair in zip(rest[lane], left, strict=True))
                 )
+            spare.append(loaded.stored)
 
     @property
     def _windows(self) -> int:
@@ -162,29 +169,42 @@ class ShuffledBatches(IterableDataset[Batch]):
         count = min(self._block_rows, self._selection.rows - first)
         return [first + -(-count * lane // self._lanes) for lane in range(self._lanes + 1)]
 
+    def _slots_of(self, lane: int) -> tuple[int, int]:
+        """This process's slots among those that a lane fills."""
+        first = lane * self._quota
+        return max(0, self._slots.start - first), min(self._quota, self._slots.stop - first)
+
+    def _whole_batches(
+        self, loaded: _Window, at_lane: dict[int, int], rows: int
+    ) -> Iterator[Tensor]:
+        """Row numbers in the window of each batch that `rows` more rows of every lane fill."""
+        steps = rows // self._quota
+        columns = []
+        for lane, at in at_lane.items():
+            low, high = self._slots_of(lane)
+            order = loaded.order[lane][at : at + steps * self._quota]
+            columns.append(order.reshape(steps, self._quota)[:, low:high])
+            at_lane[lane] += steps * self._quota
+        yield from torch.from_numpy(np.concatenate(columns, axis=1))
+
     def _take(
         self,
         loaded: _Window,
         lane: int,
         at_lane: dict[int, int],
         rest: dict[int, Batch],
-        wanted: bool,
     ) -> tuple[Batch, IntArray]:
         """A lane's rows for the next batch, of this process's slots only.
 
         First what the window before left, then row numbers in this one.
         """
-        # this process's slots among those of the lane
-        low = max(0, self._slots.start - lane * self._quota)
-        high = min(self._quota, self._slots.stop - lane * self._quota)
+        low, high = self._slots_of(lane)
         old = rest[lane]
         kept = min(len(old.labels), self._quota)
         fresh = loaded.order[lane][at_lane[lane] : at_lane[lane] + self._quota - kept]
         if kept:
             rest[lane] = Batch(old.inputs[kept:], old.labels[kept:])
         at_lane[lane] += len(fresh)
-        if not wanted:
-            return self._empty(), fresh[:0]
         taken = slice(min(low, kept), min(high, kept))
         return (
             Batch(old.inputs[taken], old.labels[taken]),
@@ -192,18 +212,15 @@ class ShuffledBatches(IterableDataset[Batch]):
         )
 
     def _batch(self, loaded: _Window, parts: list[tuple[Batch, IntArray]]) -> Batch:
-        if any(len(kept.labels) for kept, _ in parts):  # at the first batch of a window
-            taken = [torch.from_numpy(fresh) for _, fresh in parts]
-            pairs = [
-                (kept, Batch(loaded.inputs[rows], loaded.labels[rows]))
-                for (kept, _), rows in zip(parts, taken, strict=True)
-            ]
-            inputs = torch.cat([batch.inputs for pair in pairs for batch in pair])
-            return self._converted(
-                inputs, torch.cat([batch.labels for pair in pairs for batch in pair])
-            )
-        rows = torch.from_numpy(np.concatenate([fresh for _, fresh in parts]))
-        return self._converted(loaded.inputs[rows], loaded.labels[rows])
+        """A batch of rows from two windows, or the last one of all."""
+        pairs = [
+            (kept, Batch(loaded.inputs[rows], loaded.labels[rows]))
+            for kept, rows in ((kept, torch.from_numpy(fresh)) for kept, fresh in parts)
+        ]
+        inputs = torch.cat([batch.inputs for pair in pairs for batch in pair])
+        return self._converted(
+            inputs, torch.cat([batch.labels for pair in pairs for batch in pair])
+        )
 
     def _converted(self, inputs: Tensor, labels: Tensor) -> Batch:
         return Batch(inputs if self._dtype is None else inputs.to(self._dtype), labels)
@@ -212,15 +229,22 @@ class ShuffledBatches(IterableDataset[Batch]):
         empty = from_stored(np.empty((0, self._width), self._stored), self._reader.info.dtype)
         return Batch(empty, torch.empty(0, dtype=torch.int64))
 
-    def _load(self, window: int) -> _Window:
-        """Read this process's lanes of a window: one run of rows of each block."""
+    def _load(self, window: int, spare: deque[NDArray[np.generic]]) -> _Window:
+        """Read this process's lanes of a window: one run of rows of each block.
+
+        Memory of a window that is done with is used again: the first touch of new memory costs
+        more than reading from the page cache.
+        """
         blocks = range(
             window * self._window_blocks, min((window + 1) * self._window_blocks, len(self._order))
         )
         first_lane, last_lane = self._mine.start, self._mine.stop
         bounds = [self._bounds(int(self._order[block])) for block in blocks]
         total = sum(bound[last_lane] - bound[first_lane] for bound in bounds)
-        inputs = np.empty((total, self._width), self._stored)
+        stored = spare.popleft() if spare else np.empty((0, self._width), self._stored)
+        if len(stored) < total:
+            stored = np.empty((total, self._width), self._stored)
+        inputs = stored[:total]
         labels: list[IntArray] = []
         places: dict[int, list[IntArray]] = {lane: [] for lane in self._mine}
         at = 0
@@ -241,6 +265,7 @@ class ShuffledBatches(IterableDataset[Batch]):
             draw = (self._epoch * self._windows + window) * self._lanes + lane
             order[lane] = joined[permutation(self._seed, Stream.SHUFFLED_ROWS, draw, len(joined))]
         return _Window(
+            stored,
             from_stored(inputs, self._reader.info.dtype),
             torch.from_numpy(np.concatenate(labels) if labels else np.empty(0, np.int64)),
             order,
