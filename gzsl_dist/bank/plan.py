@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from gzsl_dist.bank.layout import BankInfo, Shard, cut_into_shards
-from gzsl_dist.bank.shard_writer import finished_blocks, journal_of
+from gzsl_dist.bank.shard_file import finished_blocks, journal_of
 from gzsl_dist.data.hdf5 import is_plain_name
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
@@ -110,6 +110,8 @@ def refuse_unfinished(path: Path) -> None:
         done = finished_blocks(path.with_name(shard.name))
         if done is None:
             missing.append(f"shard {shard.name}")
+        elif not path.with_name(shard.name).exists():
+            missing.append(f"shard {shard.name}, of which there is a journal")
         elif done < len(shard.blocks):
             missing.append(f"{len(shard.blocks) - done} of {len(shard.blocks)} blocks of "
                            f"{shard.name}")  # fmt: skip
@@ -151,6 +153,8 @@ def only_writer(path: Path, processes: Processes) -> Iterator[None]:
             raise InputError(f"{path}: cannot be written ({error.strerror})") from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(place.stat(), os.fstat(file.fileno())):
+                raise OSError("a job that just ended removed it, and another one made it anew")
         except OSError:
             file.close()
             raise InputError(
