@@ -116,6 +116,21 @@ def test_a_block_that_was_spoilt_before_resuming_is_written_again(tmp_path: Path
     verify(path)
 
 
+def test_half_a_record_in_a_journal_hides_nothing_behind_it(tmp_path: Path) -> None:
+    path, info = tmp_path / "bank.h5", bank_info(compression="gzip")
+    with pytest.raises(InputError, match="stopped"):
+        write_bank(path, info, Stopping(at=2), ALONE)
+    (journal,) = tmp_path.glob(".writing-*.journal")
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + whole[:100])
+    with pytest.raises(InputError, match="stopped"):
+        write_bank(path, info, Stopping(at=3), ALONE)
+    last = Stopping(at=-1)
+    write_bank(path, info, last, ALONE)
+    assert last.made == [5, 6, 7]
+    verify(path)
+
+
 def big_info(compression: str) -> BankInfo:
     return bank_info(
         "float16", compression, counts=(300, 300, 300), block_rows=16, embeddings=0, width=2000
