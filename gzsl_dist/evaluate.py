@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
     from gzsl_dist.bank.reader import BankReader
     from gzsl_dist.distributed.processes import start_processes
-    from gzsl_dist.evaluation.bank_rows import bank_rows, check_fits
+    from gzsl_dist.evaluation.bank_rows import BankRows, bank_rows, check_fits
     from gzsl_dist.evaluation.result import result_of
     from gzsl_dist.evaluation.score import score_problem
     from gzsl_dist.monitoring.tables import print_result
@@ -45,15 +45,17 @@ def main(arguments: list[str]) -> int:
 
     started = time.monotonic()
     with start_processes(timeout=AN_HOUR) as processes:
-        trained = load_run(options.run, processes)
+        trained = processes.together(lambda: load_run(options.run, processes))
         problem, synthetic, networks = trained.problem, None, trained.networks
         if options.bank is not None:
-            reader = BankReader(options.bank)
-            fingerprint = trained.dataset.fingerprint
-            check_fits(reader, problem, networks, fingerprint, force=options.force)
             space = trained.config.evaluation.space or "x"
-            classes = trained.dataset.classes
-            rows = bank_rows(reader, problem, classes, networks, space, processes)
+
+            def open_bank() -> BankRows:
+                reader, dataset = BankReader(options.bank), trained.dataset
+                check_fits(reader, problem, networks, dataset.fingerprint, force=options.force)
+                return bank_rows(reader, problem, dataset.classes, networks, space, processes)
+
+            rows = processes.together(open_bank)
             in_memory = rows.bytes <= options.bank_memory << 20 and not rows.embedded
             synthetic = rows.in_memory() if in_memory else rows
         scored = score_problem(

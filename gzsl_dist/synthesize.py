@@ -65,8 +65,8 @@ def main(arguments: list[str]) -> int:
 
     load_plugin(options.compression)
     with start_processes(timeout=A_DAY) as processes:
-        trained = load_run(options.run, processes)
-        info = bank_info(trained, options)
+        trained = processes.together(lambda: load_run(options.run, processes))
+        info = processes.together(lambda: bank_info(trained, options))
         networks = trained.networks.eval()
         blocks = -(-info.block_count // processes.world_size)
         with StepProgress("synthesize (blocks)", blocks, 0, processes) as progress:
