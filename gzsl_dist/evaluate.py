@@ -6,45 +6,66 @@ import sys
 import time
 from pathlib import Path
 
-from gzsl_dist.command import CommandParser, run_command
+from gzsl_dist.command import CommandParser, positive_integer, run_command
+
+AN_HOUR = 3600  # a pass over a large bank, after which processes meet, may take long
 
 
 def main(arguments: list[str]) -> int:
     """Evaluate as the command line says."""
     parser = CommandParser(prog="python -m gzsl_dist.evaluate", description=__doc__)
-    parser.add_argument("--run", required=True, type=Path, help="run directory")
+    # torchrun takes --run for an abbreviation of its own --run-path, even after the module's name
+    parser.add_argument(
+        "--run", "--run.dir", required=True, type=Path, help="run directory; --run.dir for torchrun"
+    )
     parser.add_argument(
         "--bank", type=Path, help="use this bank's rows instead of synthesizing them anew"
     )
+    parser.add_argument(
+        "--force", action="store_true", help="use a bank of another data set, generator or scaling"
+    )
+    parser.add_argument(
+        "--bank-memory", type=positive_integer, default=2048, metavar="MIB",
+        help="a bank whose rows need more is read from disk in every pass; default 2048",
+    )  # fmt: skip
+    parser.add_argument(
+        "--shard-classes", action="store_true",
+        help="for very many classes: every process holds the classifier's weights of some",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, help="also write the result as JSON")
     options = parser.parse_args(arguments)
 
-    import torch
-
-    from gzsl_dist.bank.hdf5_bank import read_bank
-    from gzsl_dist.data.problem import Rows
+    from gzsl_dist.bank.reader import BankReader
     from gzsl_dist.distributed.processes import start_processes
-    from gzsl_dist.errors import InputError
+    from gzsl_dist.evaluation.bank_rows import BankRows, bank_rows, check_fits
     from gzsl_dist.evaluation.result import result_of
     from gzsl_dist.evaluation.score import score_problem
     from gzsl_dist.monitoring.tables import print_result
     from gzsl_dist.training.trained import load_run
 
     started = time.monotonic()
-    with start_processes() as processes:
-        trained = load_run(options.run, processes)
-        problem, synthetic = trained.problem, None
+    with start_processes(timeout=AN_HOUR) as processes:
+        trained = processes.together(lambda: load_run(options.run, processes))
+        problem, synthetic, networks = trained.problem, None, trained.networks
         if options.bank is not None:
-            features, labels = read_bank(options.bank, trained.dataset.fingerprint, problem.scaling)
-            numbers = problem.numbers(labels)
-            unseen = numbers >= problem.seen_count
-            if set(numbers[unseen]) != set(range(problem.seen_count, len(problem.classes))):
-                raise InputError(f"{options.bank}: lacks unseen classes; synthesize them all")
-            mine = processes.share(int(unseen.sum()))
-            synthetic = Rows(
-                torch.from_numpy(features[unseen][mine]), torch.from_numpy(numbers[unseen][mine])
-            )
-        scored = score_problem(trained.networks, problem, trained.config, processes, synthetic)
+            space = trained.config.evaluation.space or "x"
+
+            def open_bank() -> BankRows:
+                reader, dataset = BankReader(options.bank), trained.dataset
+                check_fits(reader, problem, networks, dataset.fingerprint, force=options.force)
+                return bank_rows(reader, problem, dataset.classes, networks, space, processes)
+
+            rows = processes.together(open_bank)
+            in_memory = rows.bytes <= options.bank_memory << 20 and not rows.embedded
+            synthetic = rows.in_memory() if in_memory else rows
+        scored = score_problem(
+            networks,
+            problem,
+            trained.config,
+            processes,
+            synthetic,
+            shard_classes=options.shard_classes,
+        )
         result = result_of(
             scored,
             problem,

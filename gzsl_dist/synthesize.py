@@ -1,63 +1,144 @@
-"""Synthesize a bank of features from a trained run: ``python -m gzsl_dist.synthesize``."""
+"""Synthesize a bank of features from a trained run: ``python -m gzsl_dist.synthesize``.
+
+Alone or under torchrun; every process writes its own shards beside OUT. Killed, the same command
+goes on where it stopped, on any number of processes. The format is documented in docs/bank.md.
+"""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gzsl_dist.command import CommandParser, positive_integer, run_command
+
+if TYPE_CHECKING:
+    from gzsl_dist.bank.layout import BankInfo
+    from gzsl_dist.training.trained import TrainedRun
+
+A_DAY = 24 * 3600
+"""Processes meet at the end only, and one may have more to write; a dead one is noticed at once."""
 
 
 def main(arguments: list[str]) -> int:
     """Synthesize as the command line says."""
     parser = CommandParser(prog="python -m gzsl_dist.synthesize", description=__doc__)
-    parser.add_argument("--run", required=True, type=Path, help="run directory")
+    # torchrun takes --run for an abbreviation of its own --run-path, even after the module's name
+    parser.add_argument(
+        "--run", "--run.dir", required=True, type=Path, help="run directory; --run.dir for torchrun"
+    )
     parser.add_argument("--out", required=True, type=Path, help="HDF5 file to write")
     parser.add_argument(
         "--per-class", required=True, type=positive_integer, help="rows of each class"
     )
-    parser.add_argument("--classes", choices=("unseen", "all"), default="unseen")
-    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
+    parser.add_argument(
+        "--classes", default="unseen", metavar="unseen|all|NAME,NAME", help="default unseen"
+    )
+    parser.add_argument(
+        "--dtype", choices=("float16", "bfloat16", "float32"), default="float32",
+        help="type of the values; default float32",
+    )  # fmt: skip
+    parser.add_argument(
+        "--compression", choices=("none", "lzf", "gzip", "zstd"), default="none",
+        help="default none; zstd needs the package hdf5plugin",
+    )  # fmt: skip
+    parser.add_argument(
+        "--embeddings", action="store_true", help="also store h, what the embedding network says"
+    )
+    parser.add_argument(
+        "--shards", type=positive_integer, help="files to write; default one a process"
+    )
+    parser.add_argument(
+        "--block-rows", type=positive_integer, default=1024,
+        help="rows made, written and checked at a time; default 1024",
+    )  # fmt: skip
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing bank")
     options = parser.parse_args(arguments)
 
-    from gzsl_dist.bank.generate import synthesize_class
-    from gzsl_dist.bank.hdf5_bank import BankInfo, write_bank
+    from gzsl_dist.bank.compression import load_plugin
+    from gzsl_dist.bank.generate import BlockMaker
+    from gzsl_dist.bank.writer import write_bank
     from gzsl_dist.distributed.processes import start_processes
-    from gzsl_dist.monitoring.progress import say
+    from gzsl_dist.monitoring.progress import StepProgress, say
     from gzsl_dist.training.trained import load_run
 
-    with start_processes() as processes:
-        trained = load_run(options.run, processes)
-        problem = trained.problem
-        first = problem.seen_count if options.classes == "unseen" else 0
-        seed = trained.config.train.seed
-        blocks = (
-            (
-                int(problem.classes[number]),
-                synthesize_class(
-                    trained.networks.generator,
-                    problem.semantics[number],
-                    number=int(problem.classes[number]),
-                    rows=slice(0, options.per_class),
-                    seed=seed,
-                )
-                .cpu()
-                .numpy(),
+    load_plugin(options.compression)
+    with start_processes(timeout=A_DAY) as processes:
+        trained = processes.together(lambda: load_run(options.run, processes))
+        info = processes.together(lambda: bank_info(trained, options))
+        networks = trained.networks.eval()
+        blocks = -(-info.block_count // processes.world_size)
+        with StepProgress("synthesize (blocks)", blocks, 0, processes) as progress:
+
+            def report(done: int, total: int) -> None:
+                progress.steps = total
+                progress.advance(done, {})
+
+            write_bank(
+                options.out,
+                info,
+                BlockMaker(
+                    networks.generator, networks.embedding if info.embedding else None, info
+                ),
+                processes,
+                shards=options.shards,
+                overwrite=options.overwrite,
+                report=report,
             )
-            for number in range(first, len(problem.classes))
-        )
-        info = BankInfo(
-            fingerprint=trained.dataset.fingerprint,
-            classes=trained.dataset.classes,
-            scaling=problem.scaling,
-            seed=seed,
-            step=trained.step,
-            per_class=options.per_class,
-        )
-        processes.once(lambda: write_bank(options.out, info, blocks, overwrite=options.overwrite))
-        rows = options.per_class * (len(problem.classes) - first)
-        say(processes, f"{options.out}: {rows} rows of {problem.feature_dim} values")
+        say(processes, f"{options.out}: {info.rows} rows of {info.width} values, {info.dtype}")
     return 0
+
+
+def bank_info(trained: TrainedRun, options: argparse.Namespace) -> BankInfo:
+    """The description of the bank that the options ask for.
+
+    Raises:
+        InputError: an unknown class, or embeddings of a run that has no embedding network.
+    """
+    import numpy as np
+
+    from gzsl_dist.bank.layout import BankInfo
+    from gzsl_dist.errors import InputError
+    from gzsl_dist.models.fingerprint import fingerprint
+
+    dataset, problem, networks = trained.dataset, trained.problem, trained.networks
+    if options.classes in ("all", "unseen"):
+        first = 0 if options.classes == "all" else problem.seen_count
+        labels = np.sort(problem.classes[first:])
+    else:
+        number = {name: index for index, name in enumerate(dataset.classes)}
+        names = [name.strip() for name in options.classes.split(",")]
+        if unknown := [name for name in names if number.get(name) not in problem.classes]:
+            raise InputError(
+                f"--classes: {unknown[0]!r} is no class of {dataset.name}; give unseen, all "
+                f"or names such as {dataset.classes[problem.classes[0]]}"
+            )
+        labels = np.unique([number[name] for name in names])
+    if options.embeddings and networks.embedding is None:
+        raise InputError(f"--embeddings: run {options.run} has no embedding network; leave it out")
+    width = 0
+    if options.embeddings and networks.embedding is not None:
+        width = networks.embedding.embed.out_features
+    return BankInfo(
+        dataset_name=dataset.name,
+        dataset=dataset.fingerprint,
+        generator=fingerprint(networks.generator),
+        embedding=fingerprint(networks.embedding) if width and networks.embedding else "",
+        classes=dataset.classes,
+        semantics=dataset.semantics,
+        semantics_norm=trained.config.data.semantics_norm,
+        scaling=problem.scaling,
+        seed=trained.config.train.seed,
+        step=trained.step,
+        labels=labels.astype(np.int64),
+        counts=np.full(len(labels), options.per_class, np.int64),
+        width=problem.feature_dim,
+        embedding_width=width,
+        dtype=options.dtype,
+        compression=options.compression,
+        block_rows=options.block_rows,
+    )
 
 
 if __name__ == "__main__":

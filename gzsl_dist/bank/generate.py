@@ -1,11 +1,15 @@
-"""Synthetic rows of given classes, each a function of (seed, class, row) alone."""
+"""Synthetic rows, each a function of (seed, class, row of the class) alone."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from gzsl_dist.bank.layout import BankInfo
 from gzsl_dist.data.draws import Stream, normals
+from gzsl_dist.data.scaling import scale_semantics
+from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.generator import Generator
 
 
@@ -30,3 +34,43 @@ def synthesize_class(
     repeated = semantics.to(weight).expand(len(noise), -1)
     rows_of_class: Tensor = generator(noise, repeated)
     return rows_of_class
+
+
+class BlockMaker:
+    """Makes blocks of a bank; see `gzsl_dist.bank.writer.MakeBlock`.
+
+    Noise is drawn class by class, but the networks see a block as one batch: a matrix product's
+    rounding depends on its shape, and a block's shape is the same at any number of processes.
+
+    Args:
+        generator: trained generator.
+        embedding: its embedding network, whose h is stored too; None for features alone.
+        info: what the bank holds.
+    """
+
+    def __init__(self, generator: Generator, embedding: Embedding | None, info: BankInfo) -> None:
+        self._generator, self._embedding, self._info = generator, embedding, info
+        self._semantics = torch.from_numpy(scale_semantics(info.semantics, info.semantics_norm))
+        self._ends = np.cumsum(info.counts)
+
+    @torch.no_grad()
+    def __call__(self, rows: slice) -> dict[str, Tensor]:
+        """``features`` ``(rows, d_x)`` and, where asked for, ``embeddings`` ``(rows, d)``."""
+        weight, noise, labels = self._generator.output.weight, [], []
+        for run in range(
+            int(np.searchsorted(self._ends, rows.start, side="right")),
+            int(np.searchsorted(self._ends, rows.stop - 1, side="right")) + 1,
+        ):
+            end = int(self._ends[run])
+            first = end - int(self._info.counts[run])
+            part = slice(max(rows.start, first) - first, min(rows.stop, end) - first)
+            label = int(self._info.labels[run])
+            width = self._generator.noise_dim
+            noise.append(normals(self._info.seed, Stream.BANK, label, part, width))
+            labels.append(torch.full((part.stop - part.start,), label))
+        semantics = self._semantics[torch.cat(labels)]
+        features: Tensor = self._generator(torch.cat(noise).to(weight), semantics.to(weight))
+        made = {"features": features}
+        if self._embedding is not None:
+            made["embeddings"] = self._embedding(features)[0]
+        return made

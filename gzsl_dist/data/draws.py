@@ -26,6 +26,8 @@ class Stream(IntEnum):
     MIX = 3
     BANK = 4
     SPLIT = 5
+    SHUFFLED_BLOCKS = 16
+    SHUFFLED_ROWS = 17
 
 
 def philox(seed: int, stream: Stream, draw: int, count: int = 0) -> np.random.Philox:

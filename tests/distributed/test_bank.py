@@ -1,0 +1,180 @@
+"""Banks on several processes: the same bytes, and the same classifiers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from gzsl_dist.bank.generate import BlockMaker, synthesize_class
+from gzsl_dist.bank.inspection import verify
+from gzsl_dist.bank.layout import BankInfo
+from gzsl_dist.bank.reader import BankReader
+from gzsl_dist.bank.writer import write_bank
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.classifier import SoftmaxClassifier, fit_softmax, fit_softmax_blocks
+from gzsl_dist.evaluation.sharded_classifier import fit_softmax_sharded, sharded_cross_entropy
+from gzsl_dist.models.embedding import Embedding
+from gzsl_dist.models.generator import Generator
+from tests.unit.bank.banks import ALONE, bank_info
+
+from .spawn import run_processes
+
+WIDTH = 24
+
+
+def info_and_maker() -> tuple[BankInfo, BlockMaker]:
+    torch.manual_seed(0)
+    generator, embedding = Generator(6, 2, 32, WIDTH), Embedding(WIDTH, 10, 4)
+    for layer in (generator.hidden, generator.output, embedding.embed):
+        torch.nn.init.normal_(layer.weight, std=0.3)
+    info = replace(
+        bank_info(counts=(50, 50, 50), labels=(0, 1, 3), embeddings=10, width=WIDTH),
+        semantics=np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32),
+        block_rows=16,
+    )
+    return info, BlockMaker(generator, embedding, info)
+
+
+def write_here(processes: Processes, path: str) -> None:
+    torch.set_num_threads(1)
+    info, maker = info_and_maker()
+    write_bank(Path(path), info, maker, processes)
+
+
+def write_and_stop(processes: Processes, path: str) -> str:
+    info, maker = info_and_maker()
+    made = 0
+
+    def stopping(rows: slice) -> dict[str, Tensor]:
+        nonlocal made
+        made += 1
+        if made == 2 and processes.rank == 1:
+            raise InputError("stopped")
+        return maker(rows)
+
+    with pytest.raises(InputError) as caught:
+        write_bank(Path(path), info, stopping, processes)
+    return str(caught.value)
+
+
+def digest(path: Path) -> dict[str, str]:
+    with h5py.File(path) as bank:
+        return {
+            name: hashlib.sha256(bank[name][:].tobytes()).hexdigest()
+            for name in ("features", "labels", "embeddings")
+        }
+
+
+def test_the_bytes_are_the_same_at_any_number_of_processes(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    digests = []
+    for world_size in (1, 2, 4):
+        path = tmp_path / f"{world_size}.h5"
+        if world_size == 1:
+            write_here(ALONE, str(path))
+        else:
+            run_processes(world_size, write_here, str(path))
+        verify(path)
+        assert len(BankReader(path).shards) == world_size
+        digests.append(digest(path))
+    assert digests[0] == digests[1] == digests[2]
+
+
+def test_another_number_of_processes_goes_on_with_a_bank(tmp_path: Path) -> None:
+    path, whole = tmp_path / "bank.h5", tmp_path / "whole.h5"
+    messages = run_processes(2, write_and_stop, str(path))
+    assert "stopped" in messages[1]
+    assert "process 1 failed" in messages[0]
+    with pytest.raises(InputError, match="unfinished bank, lacks"):
+        BankReader(path)
+    write_here(ALONE, str(path))
+    write_here(ALONE, str(whole))
+    assert digest(path) == digest(whole)
+
+
+def test_rows_are_those_of_their_class_and_number(tmp_path: Path) -> None:
+    """Against rows that are synthesized one class at a time."""
+    write_here(ALONE, str(tmp_path / "bank.h5"))
+    info, maker = info_and_maker()
+    with BankReader(tmp_path / "bank.h5") as reader:
+        found = reader.read(slice(0, 150)).inputs
+    expected = [
+        synthesize_class(
+            maker._generator, torch.from_numpy(info.semantics[label]), number=label,
+            rows=slice(0, 50), seed=info.seed,
+        )
+        for label in (0, 1, 3)
+    ]  # fmt: skip
+    assert found.std() > 0.1
+    torch.testing.assert_close(found, torch.cat(expected), rtol=1e-5, atol=1e-6)
+
+
+def rows() -> tuple[Tensor, Tensor]:
+    """Rows of which no class is separable, so that the optimum is a finite one."""
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.arange(203) % 7
+    centers = torch.randn(7, 9, generator=draw, dtype=torch.float64)
+    noise = torch.randn(203, 9, generator=draw, dtype=torch.float64)
+    return centers[labels] + 1.5 * noise + 3, labels
+
+
+Fit = Callable[..., SoftmaxClassifier]
+SETTINGS = {"weight_decay": 1e-3, "iterations": 20}
+
+
+def fit_here(processes: Processes, fit: Fit) -> list[Tensor]:
+    inputs, labels = rows()
+    # uneven shares, in blocks of 48: the processes have different numbers of blocks
+    ends = {1: [0, 203], 2: [0, 150, 203], 4: [0, 20, 150, 160, 203]}[processes.world_size]
+    mine = slice(ends[processes.rank], ends[processes.rank + 1])
+    pairs = list(zip(inputs[mine].split(48), labels[mine].split(48), strict=True))
+    classifier = fit(lambda: iter(pairs), inputs[:0], 7, processes, **SETTINGS)
+    return [classifier.weight, classifier.bias]
+
+
+def many_logits() -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(1)
+    # fewer classes than four processes
+    return 30 * torch.randn(11, 3, generator=draw), torch.randint(3, (11,), generator=draw)
+
+
+def sharded_loss(processes: Processes) -> list[Tensor]:
+    logits, labels = many_logits()
+    mine = processes.share(3)
+    losses, slope = sharded_cross_entropy(logits[:, mine].clone(), labels, mine, processes)
+    parts = processes.gather(slope.T.contiguous(), processes.sizes(3)).T
+    return [losses, parts.contiguous()]
+
+
+def all_here(processes: Processes) -> list[list[Tensor]]:
+    return [
+        fit_here(processes, fit_softmax_blocks),
+        fit_here(processes, fit_softmax_sharded),
+        sharded_loss(processes),
+    ]
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4])
+def test_blocks_and_sharded_classes_give_the_classifier_of_rows_in_memory(world_size: int) -> None:
+    inputs, labels = rows()
+    expected = fit_softmax(inputs, labels, 7, ALONE, **SETTINGS)
+    logits, targets = many_logits()
+    logits.requires_grad_()
+    losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    losses.sum().backward()
+    results = [all_here(ALONE)] if world_size == 1 else run_processes(world_size, all_here)
+    for *fitted, softmax in results:
+        for weight, bias in fitted:
+            torch.testing.assert_close(weight, expected.weight, rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(bias, expected.bias, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(softmax[0], losses.detach(), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(softmax[1], logits.grad, rtol=1e-5, atol=1e-5)
