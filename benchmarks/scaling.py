@@ -213,6 +213,7 @@ def problem(options: argparse.Namespace) -> Any:
         classes=np.arange(options.classes),
         scaling=Scaling.fit(features[:2].numpy(), "none"),
         note="random",
+        names=tuple(map(str, range(options.classes))),
     )
 
 

@@ -43,6 +43,7 @@ class Problem:
         classes: ``(classes,)`` the data set's number of each of the problem's classes.
         scaling: how features were scaled, fitted on the training rows.
         note: how the problem was made, for people.
+        names: ``(classes,)`` of each of the problem's classes.
     """
 
     train: Rows
@@ -53,6 +54,7 @@ class Problem:
     classes: IntArray
     scaling: Scaling
     note: str
+    names: tuple[str, ...]
 
     @property
     def feature_dim(self) -> int:
@@ -164,4 +166,5 @@ def _build(
         classes=classes,
         scaling=scaling,
         note=note,
+        names=tuple(dataset.classes[number] for number in classes),
     )

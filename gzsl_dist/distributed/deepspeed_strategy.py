@@ -80,7 +80,7 @@ class DeepSpeedStrategy:
 
     def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
         """See `gzsl_dist.distributed.strategies.Strategy`."""
-        return DeepSpeedTrainable(objective, settings, self.file, self.processes.world_size)
+        return DeepSpeedTrainable(objective, settings, self.file, self.processes)
 
 
 class DeepSpeedTrainable:
@@ -91,11 +91,15 @@ class DeepSpeedTrainable:
     """
 
     def __init__(
-        self, objective: nn.Module, settings: TrainSettings, file: dict[str, Any], world_size: int
+        self,
+        objective: nn.Module,
+        settings: TrainSettings,
+        file: dict[str, Any],
+        processes: Processes,
     ) -> None:
         import deepspeed
 
-        self.world_size = world_size
+        self.world_size, self.clock = processes.world_size, processes.clock
         self.objective = objective
         self.parameters = trained_parameters(objective)
         self.stage: int = file["zero_optimization"]["stage"]
@@ -122,9 +126,12 @@ class DeepSpeedTrainable:
 
     def step(self, *inputs: Any) -> dict[str, Tensor]:
         """See `Trainable`."""
-        loss, parts = self.engine(*inputs)
-        self.engine.backward(loss * self.world_size)
-        self.engine.step()
+        with self.clock.part("forward"):
+            loss, parts = self.engine(*inputs)
+        with self.clock.part("backward"):
+            self.engine.backward(loss * self.world_size)
+        with self.clock.part("optimizer"):
+            self.engine.step()
         result: dict[str, Tensor] = parts
         return result
 

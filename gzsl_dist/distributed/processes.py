@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar, cast
 
@@ -18,6 +18,7 @@ from torch.distributed.rendezvous import rendezvous
 from gzsl_dist.distributed import launch_environment
 from gzsl_dist.distributed.collectives import gather_rows, gather_rows_with_gradient
 from gzsl_dist.errors import GzslError, InputError, LostProcessError, OtherProcessError
+from gzsl_dist.stopwatch import Stopwatch
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ class Processes:
     rank: int
     world_size: int
     device: torch.device
+    clock: Stopwatch = field(default_factory=Stopwatch, compare=False)
 
     @property
     def is_first(self) -> bool:
@@ -53,7 +55,8 @@ class Processes:
         """Rows of all processes in rank order; see `gzsl_dist.distributed.collectives`."""
         if self.world_size == 1:
             return rows
-        return gather_rows_with_gradient(rows, sizes) if gradient else gather_rows(rows, sizes)
+        with self.clock.part("communication"):
+            return gather_rows_with_gradient(rows, sizes) if gradient else gather_rows(rows, sizes)
 
     def add(self, values: Tensor) -> Tensor:
         """Sum over processes, without gradient, in place."""

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from gzsl_dist.config import TrainSettings
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
+from gzsl_dist.stopwatch import Stopwatch
 
 STEP = "step"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -63,9 +64,17 @@ class LocalTrainable:
         settings: the optimizer's.
         world_size: DDP averages gradients over processes; the loss is multiplied by this, so that
             the average becomes the sum of the parts' gradients, which is that of the whole loss.
+        clock: where the time goes.
     """
 
-    def __init__(self, objective: nn.Module, settings: TrainSettings, world_size: int = 1) -> None:
+    def __init__(
+        self,
+        objective: nn.Module,
+        settings: TrainSettings,
+        world_size: int = 1,
+        clock: Stopwatch | None = None,
+    ) -> None:
+        self.clock = clock or Stopwatch()
         self.parameters = trained_parameters(objective)
         self.world_size = world_size
         self.plain = self.objective = objective
@@ -80,10 +89,13 @@ class LocalTrainable:
 
     def step(self, *inputs: Any) -> dict[str, Tensor]:
         """See `Trainable`."""
-        loss, parts = self.objective(*inputs)
-        self.optimizer.zero_grad(set_to_none=True)
-        (loss * self.world_size).backward()
-        self.optimizer.step()
+        with self.clock.part("forward"):
+            loss, parts = self.objective(*inputs)
+        with self.clock.part("backward"):
+            self.optimizer.zero_grad(set_to_none=True)
+            (loss * self.world_size).backward()
+        with self.clock.part("optimizer"):
+            self.optimizer.step()
         result: dict[str, Tensor] = parts
         return result
 
@@ -120,9 +132,12 @@ class SingleStrategy:
 
     name = "single"
 
+    def __init__(self, clock: Stopwatch | None = None) -> None:
+        self.clock = clock
+
     def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
         """See `Strategy`."""
-        return LocalTrainable(objective, settings)
+        return LocalTrainable(objective, settings, clock=self.clock)
 
 
 class DdpStrategy:
@@ -130,12 +145,13 @@ class DdpStrategy:
 
     name = "ddp"
 
-    def __init__(self, world_size: int) -> None:
+    def __init__(self, world_size: int, clock: Stopwatch | None = None) -> None:
         self.world_size = world_size
+        self.clock = clock
 
     def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
         """See `Strategy`. Buffers are not broadcast: they are computed alike everywhere."""
-        return LocalTrainable(objective, settings, self.world_size)
+        return LocalTrainable(objective, settings, self.world_size, self.clock)
 
 
 def choose_strategy(settings: TrainSettings, processes: Processes) -> Strategy:
@@ -167,10 +183,10 @@ def choose_strategy(settings: TrainSettings, processes: Processes) -> Strategy:
             raise InputError(
                 f"train.strategy: single cannot use {processes.world_size} processes; use ddp"
             )
-        return SingleStrategy()
+        return SingleStrategy(processes.clock)
     if processes.world_size == 1:
         raise InputError(
             "train.strategy: ddp needs processes; start with torchrun --nproc_per_node=2, "
             "or use auto"
         )
-    return DdpStrategy(processes.world_size)
+    return DdpStrategy(processes.world_size, processes.clock)

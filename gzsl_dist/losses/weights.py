@@ -25,7 +25,11 @@ def pair_logits(
     """
     s = at_least_float32(similarity)
     if adaptive:
-        w_positive = (1 + margin - s.detach()).clamp_min(0)
-        w_negative = (s.detach() + margin).clamp_min(0)
+        w_positive, w_negative = adaptive_weights(s.detach(), margin)
         return -scale * w_positive * (s - (1 - margin)), scale * w_negative * (s - margin)
     return -scale * (s - margin), scale * (s + margin)
+
+
+def adaptive_weights(similarity: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    """``w+ = [1 + m - s]_+`` and ``w- = [s + m]_+`` (Circle loss, Sun et al., CVPR 2020, eq. 5)."""
+    return (1 + margin - similarity).clamp_min(0), (similarity + margin).clamp_min(0)

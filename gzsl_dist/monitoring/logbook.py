@@ -8,9 +8,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from gzsl_dist.config import Config
+from gzsl_dist.data.problem import Problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.score import ScoredProblem
+from gzsl_dist.evaluation.selection import validation_figures
 from gzsl_dist.files import write_whole
+from gzsl_dist.models.networks import Networks
+from gzsl_dist.monitoring.board import LAYOUT, show_diagnostics, show_projector, show_scores
+from gzsl_dist.monitoring.diagnostics import diagnose
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -56,6 +63,7 @@ class Logbook:
             write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
             self._file = path.open("a", encoding="utf-8")
             self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=step + 1)
+            self._board.add_custom_scalars(LAYOUT)
         except OSError as error:
             raise _unwritable(directory, error) from None
 
@@ -77,6 +85,51 @@ class Logbook:
                 self._board.add_scalar(name, value, step)
         except OSError as error:
             raise _unwritable(self._directory, error) from None
+
+    def look(
+        self,
+        step: int,
+        networks: Networks,
+        problem: Problem,
+        config: Config,
+        scored: ScoredProblem | None,
+    ) -> dict[str, float]:
+        """Show what the networks do, in histograms and pictures; every process must call.
+
+        Args:
+            step: steps done.
+            networks: with whole weights.
+            problem: what they are trained on.
+            config: all settings.
+            scored: rows of validation classes, None in the training that is measured on test rows:
+                then the real rows of unseen classes are not looked at.
+
+        Returns:
+            Figures for this step's line; more of them on the first process.
+        """
+        return self._processes.together(lambda: self._look(step, networks, problem, config, scored))
+
+    def _look(
+        self,
+        step: int,
+        networks: Networks,
+        problem: Problem,
+        config: Config,
+        scored: ScoredProblem | None,
+    ) -> dict[str, float]:
+        figures = {} if scored is None else validation_figures(scored.seen, scored.unseen)
+        if not self._processes.is_first:
+            return figures
+        found = diagnose(networks, problem, config, unseen=scored is not None)
+        try:
+            show_diagnostics(self._board, step, found)
+            if scored is not None:
+                show_scores(self._board, step, scored.seen, scored.unseen, problem.names)
+            if step == config.train.steps:
+                show_projector(self._board, step, found, problem.names)
+        except OSError as error:
+            raise _unwritable(self._directory, error) from None
+        return figures | found.scalars
 
     def __enter__(self) -> Logbook:
         """Use as a context manager: closes the files at the end."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,16 +18,18 @@ from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.errors import DivergedError, InputError, PreemptedError
+from gzsl_dist.evaluation.score import ScoredProblem
 from gzsl_dist.models.networks import Networks, build_networks
 from gzsl_dist.monitoring.logbook import Logbook
 from gzsl_dist.monitoring.progress import StepProgress, say
+from gzsl_dist.monitoring.throughput import Throughput
 from gzsl_dist.precision import network_dtype, network_precision
 from gzsl_dist.training.embedding_losses import Losses
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
 from gzsl_dist.training.resume import made_for
 from gzsl_dist.training.stop_signal import StopSignal
 
-Validate = Callable[[Networks], dict[str, float]]
+Validate = Callable[[Networks], ScoredProblem]
 
 
 class Trainer:
@@ -50,7 +51,7 @@ class Trainer:
         strategy: Strategy,
         found: tuple[checkpoint.Checkpoint, checkpoint.SavedState] | None = None,
     ) -> None:
-        self.config = config
+        self.config, self.clock = config, processes.clock
         dtype = network_dtype(config.train.precision)
         self.semantics = problem.semantics[: problem.seen_count].to(processes.device, dtype)
         self.networks = networks_for(problem, config).to(processes.device)
@@ -87,16 +88,21 @@ class Trainer:
         critic_steps = self.config.train.critic_steps
         first_draw = step * (critic_steps + 1)
         for draw in range(first_draw, first_draw + critic_steps):
-            batch = self.batches.batch(draw)
+            batch = self.draw(draw)
             critic_losses = self.critic_side.step(batch, self.synthesize(batch))
 
-        batch = self.batches.batch(first_draw + critic_steps)
+        batch = self.draw(first_draw + critic_steps)
         with frozen(self.critic_objective):
             generator_losses = self.generator_side.step(batch)
 
-        return {f"critic/{name}_loss": value for name, value in critic_losses.items()} | {
-            f"generator/{name}_loss": value for name, value in generator_losses.items()
+        return {f"critic/{name}": value for name, value in critic_losses.items()} | {
+            f"generator/{name}": value for name, value in generator_losses.items()
         }
+
+    def draw(self, number: int) -> Batch:
+        """This process's slots of a draw."""
+        with self.clock.part("data"):
+            return self.batches.batch(number)
 
     @torch.no_grad()
     def synthesize(self, batch: Batch) -> Tensor:
@@ -106,7 +112,8 @@ class Trainer:
             torch.tensor_split(batch.labels, self.critic_objective.micro_batches),
             strict=True,
         )
-        with network_precision(self.config.train.precision, self.semantics.device):
+        precise = network_precision(self.config.train.precision, self.semantics.device)
+        with self.clock.part("synthesis"), precise:
             return torch.cat(
                 [self.networks.generator(noise, self.semantics[labels]) for noise, labels in pieces]
             )
@@ -202,8 +209,8 @@ def fit(
         steps: generator steps in all.
         fingerprint: of the data set.
         stop: when raised on any process, all save and stop.
-        validate: called every `evaluation.every` steps and at the end; its numbers are logged, and
-            the checkpoint with the best is kept.
+        validate: scores validation classes; called every `evaluation.every` steps and at the end,
+            its figures are logged, and the checkpoint with the best is kept.
         start: checkpoints of another training to go on from, where this one has none.
 
     Raises:
@@ -231,8 +238,8 @@ def fit(
             f"{len(problem.train)} training rows; rows repeat in it",
         )
     pending = PendingLosses(processes, done + 1, [])
+    throughput = Throughput(config.train.batch_size, done, processes)
     latest: dict[str, float] = {}
-    logged_step, logged_time = done, time.monotonic()
     with (
         Logbook(directory, processes, done) as logbook,
         StepProgress(title, steps, done, processes) as progress,
@@ -240,26 +247,26 @@ def fit(
         for step in range(done + 1, steps + 1):
             pending.parts.append(trainer.train_step(step - 1))
             stopping = processes.any(stop.name is not None)
-            validating = validate is not None and (
-                step % config.evaluation.every == 0 or step == steps
-            )
-            saving = stopping or validating or step % config.checkpoint.every == 0 or step == steps
-            logging = step % config.log.every == 0 or step == steps or validating
-            if logging or saving:
-                values = pending.collect()
-            if logging:
-                elapsed = time.monotonic() - logged_time
-                rows = (step - logged_step) * config.train.batch_size
-                latest = values | {"throughput/rows_per_second": rows / elapsed}
-                if validating and validate is not None:
-                    latest |= validate(trainer.whole_networks())
+            last = step == steps
+            looking = last or step % config.evaluation.every == 0
+            validating = looking and validate is not None
+            saving = last or stopping or validating or step % config.checkpoint.every == 0
+            if looking or saving or step % config.log.every == 0:
+                latest = pending.collect() | throughput.figures(step)
+                latest["critic/wasserstein_estimate"] = -latest["critic/wasserstein_loss"]
+                latest["train/learning_rate"] = config.train.learning_rate
+                if looking:
+                    networks = trainer.whole_networks()
+                    scored = validate(networks) if validate is not None else None
+                    latest |= logbook.look(step, networks, problem, config, scored)
                 logbook.write(step, latest)
-                logged_step, logged_time = step, time.monotonic()
             if saving:
                 state = trainer.state(step, latest.get("validation/H") if validating else None)
                 checkpoint.save(folder, state, made, processes, config.checkpoint.keep)
+            if looking or saving:
+                throughput.restart(step)
             progress.advance(step, latest)
-            if stopping and step < steps:
+            if stopping and not last:
                 raise PreemptedError(
                     f"stopped by a signal after step {step} of {steps}; a checkpoint was saved, "
                     "the same command resumes"

@@ -113,6 +113,7 @@ class CriticObjective(Objective):
         losses = {
             "wasserstein": wasserstein_loss(real_scores, fake_scores, total),
             "gradient_penalty": gradient_penalty(gradient, total),
+            "gradient_norm": gradient.detach().float().norm(dim=1).sum() / total,
         }
         if self.embedding is None:
             return losses, None
@@ -190,10 +191,18 @@ class GeneratorObjective(Objective):
 
 
 def weighted(losses: Losses, weights: dict[str, float]) -> tuple[Tensor, Losses]:
-    """Sum of weighted losses, and all of them with their sum as ``total``, detached."""
-    total = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
-    parts = {name: value.detach() for name, value in losses.items()}
-    return total, parts | {"total": total.detach()}
+    """Sum of weighted losses, and all parts with their sum, detached, by their logged names.
+
+    What has no weight is no loss but a figure to look at.
+    """
+    total = torch.stack(
+        [weights[name] * value for name, value in losses.items() if name in weights]
+    )
+    parts = {
+        f"{name}_loss" if name in weights else name: value.detach()
+        for name, value in losses.items()
+    }
+    return total.sum(), parts | {"total_loss": total.detach().sum()}
 
 
 @contextmanager

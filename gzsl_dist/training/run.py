@@ -13,13 +13,12 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy, choose_strategy
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.result import Result, result_of
-from gzsl_dist.evaluation.score import score_problem
+from gzsl_dist.evaluation.score import ScoredProblem, score_problem
 from gzsl_dist.evaluation.selection import (
     Selection,
     fixed,
     needs_validation,
     select,
-    validation_figures,
 )
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.monitoring.logbook import read_metrics
@@ -130,9 +129,8 @@ def choose(
     problem = selection_problem(dataset, config)
     say(processes, f"selection: {problem.note}")
 
-    def validate(networks: Networks) -> dict[str, float]:
-        scored = score_problem(networks, problem, config, processes)
-        return validation_figures(scored.seen, scored.unseen)
+    def validate(networks: Networks) -> ScoredProblem:
+        return score_problem(networks, problem, config, processes)
 
     fit(
         problem,

@@ -73,6 +73,7 @@ def problem() -> Problem:
         classes=np.arange(CLASSES + UNSEEN),
         scaling=Scaling(0 * extent, extent, "none"),
         note="made for a test",
+        names=tuple(map(str, range(CLASSES + UNSEEN))),
     )
 
 

@@ -1,0 +1,156 @@
+"""What TensorBoard shows beside scalars: its order, histograms, pictures, embeddings, hparams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from gzsl_dist.evaluation.metrics import ScoredRows, seen_unseen_curve
+from gzsl_dist.monitoring.diagnostics import Diagnostics, plane
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch.utils.tensorboard import SummaryWriter
+
+LAYOUT = {
+    "1 accuracy": {
+        "validation": ["Multiline", ["validation/H", "validation/U", "validation/S"]],
+        "validation, T1 and area": ["Multiline", ["validation/T1", "validation/AUSUC"]],
+    },
+    "2 losses": {
+        "critic side": ["Multiline", ["critic/.*_loss"]],
+        "generator side": ["Multiline", ["generator/.*_loss"]],
+        "Wasserstein estimate": ["Multiline", ["critic/wasserstein_estimate"]],
+        "critic's gradient norm": ["Multiline", ["critic/gradient_norm"]],
+    },
+    "3 has the generator collapsed?": {
+        "diversity, 1 is that of real rows": ["Multiline", ["synthetic/diversity_.*"]],
+        "distance of class means": ["Multiline", ["synthetic/mean_distance_.*"]],
+        "Frechet distance": ["Multiline", ["synthetic/frechet_.*"]],
+    },
+    "4 do classes overlap?": {
+        "overlap of similarities": ["Multiline", ["similarity/overlap_.*"]],
+        "same class less other classes": ["Multiline", ["similarity/gap_.*"]],
+        "nearest prototypes": ["Multiline", ["prototypes/nearest_.*"]],
+        "adaptive weights": ["Multiline", ["weights/.*_mean"]],
+    },
+    "5 speed": {
+        "rows a second": ["Multiline", ["throughput/rows_per_second"]],
+        "seconds a step": ["Multiline", ["step_time/.*"]],
+        "peak memory, GB": ["Multiline", ["memory/.*"]],
+    },
+}
+
+
+def show_diagnostics(board: SummaryWriter, step: int, found: Diagnostics) -> None:
+    """Histograms and the projection; scalars are logged with the step's other numbers."""
+    for name, values in found.histograms.items():
+        if len(values):
+            board.add_histogram(name, values, step)
+    if found.embeddings:
+        board.add_figure("embeddings/projection", projection(found), step)
+
+
+def show_scores(
+    board: SummaryWriter, step: int, seen: ScoredRows, unseen: ScoredRows, names: Sequence[str]
+) -> None:
+    """The seen-unseen curve and the confusion among unseen classes."""
+    board.add_figure("accuracy/seen_unseen_curve", curve_figure(seen, unseen), step)
+    board.add_figure("accuracy/unseen_confusion", confusion_figure(unseen, names), step)
+
+
+def show_projector(
+    board: SummaryWriter, step: int, found: Diagnostics, names: Sequence[str]
+) -> None:
+    """All embeddings for TensorBoard's projector, with class names and kinds."""
+    if not found.embeddings:
+        return
+    rows: list[list[str]] = []
+    for kind, (_, labels) in found.embeddings.items():
+        rows += [[names[label], kind] for label in labels.tolist()]
+    board.add_embedding(
+        torch.cat([embedded for embedded, _ in found.embeddings.values()]),
+        metadata=rows,
+        metadata_header=["class", "kind"],
+        global_step=step,
+        tag="embeddings",
+    )
+
+
+def show_result(board: SummaryWriter, settings: dict[str, Any], figures: dict[str, float]) -> None:
+    """The final figures beside the settings that gave them, for TensorBoard's hparams page."""
+    plain = (bool, int, float, str)
+    known = {
+        name: value if isinstance(value, plain) else str(value) for name, value in settings.items()
+    }
+    board.add_hparams(
+        known, {f"result/{name}": value for name, value in figures.items()}, run_name="result"
+    )
+
+
+def projection(found: Diagnostics) -> Figure:
+    """Embeddings on their first two principal components; a colour for each of ten classes."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6 * len(_sides(found)), 5), layout="constrained")
+    for axes, side in zip(
+        np.atleast_1d(figure.subplots(1, len(_sides(found)))), _sides(found), strict=True
+    ):
+        groups = {kind: group for kind, group in found.embeddings.items() if kind.endswith(side)}
+        points = plane(torch.cat([embedded for embedded, _ in groups.values()]))
+        first = 0
+        for kind, (_, labels) in groups.items():
+            some = torch.unique(labels)[:10]
+            mine = points[first : first + len(labels)]
+            first += len(labels)
+            for color, label in enumerate(some):
+                chosen = (labels == label).numpy()
+                marker = {"marker": "o"} if kind.startswith("real") else {"marker": "x"}
+                axes.scatter(*mine[chosen].T, s=14, color=f"C{color}", **marker)
+        axes.set(title=f"{side} classes: ● real × synthetic", xticks=[], yticks=[])
+    return figure
+
+
+def _sides(found: Diagnostics) -> list[str]:
+    return [
+        side for side in (" seen", " unseen") if any(k.endswith(side) for k in found.embeddings)
+    ]
+
+
+def curve_figure(seen: ScoredRows, unseen: ScoredRows) -> Figure:
+    """S over U along the calibration factor."""
+    from matplotlib.figure import Figure
+
+    curve = seen_unseen_curve(seen, unseen)
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(curve.unseen, curve.seen)
+    axes.set(xlabel="U", ylabel="S", title=f"seen-unseen curve, area {curve.area:.3f}")
+    axes.grid(alpha=0.3)
+    return figure
+
+
+def confusion_figure(unseen: ScoredRows, names: Sequence[str]) -> Figure:
+    """Shares of each unseen class's rows by the unseen class they were taken for."""
+    from matplotlib.figure import Figure
+
+    classes, rows = np.unique(unseen.labels, return_inverse=True)
+    columns = np.searchsorted(classes, unseen.best_unseen)
+    inside = (columns < len(classes)) & (
+        classes[columns.clip(0, len(classes) - 1)] == unseen.best_unseen
+    )
+    table = np.zeros((len(classes), len(classes)))
+    np.add.at(table, (rows[inside], columns[inside]), 1)
+    table /= np.bincount(rows)[:, None]
+    figure = Figure(figsize=(8, 8), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(table, vmin=0, vmax=1, cmap="viridis")
+    labels = [names[number] for number in classes]
+    size = max(3, min(9, 300 // max(len(classes), 1)))
+    axes.set_xticks(range(len(classes)), labels, rotation=90, fontsize=size)
+    axes.set_yticks(range(len(classes)), labels, fontsize=size)
+    axes.set(xlabel="taken for", ylabel="unseen class", title="among unseen classes")
+    return figure
