@@ -313,3 +313,14 @@ def fill(preset: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(value, dict) and isinstance(given, dict):
             result[key] = fill(value, given)
     return result
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted name."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            result |= flat(value, f"{prefix}{key}.")
+        else:
+            result[prefix + key] = value
+    return result

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from gzsl_dist.config import Config, flat
+from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import ScoredRows, seen_unseen_curve
+from gzsl_dist.evaluation.result import Result
+from gzsl_dist.evaluation.score import ScoredProblem
 from gzsl_dist.monitoring.diagnostics import Diagnostics, plane
 
 if TYPE_CHECKING:
@@ -80,15 +85,29 @@ def show_projector(
     )
 
 
-def show_result(board: SummaryWriter, settings: dict[str, Any], figures: dict[str, float]) -> None:
-    """The final figures beside the settings that gave them, for TensorBoard's hparams page."""
+def show_result(
+    folder: Path, config: Config, result: Result, scored: ScoredProblem, names: Sequence[str]
+) -> None:
+    """The figures on test rows: curve, confusion, and the settings that gave them (hparams).
+
+    Raises:
+        InputError: nothing can be written.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    figures = {name: getattr(result, name) for name in ("U", "S", "H", "T1", "AUSUC")}
     plain = (bool, int, float, str)
-    known = {
-        name: value if isinstance(value, plain) else str(value) for name, value in settings.items()
+    settings = {
+        name: value if isinstance(value, plain) else str(value)
+        for name, value in flat(config.model_dump()).items()
     }
-    board.add_hparams(
-        known, {f"result/{name}": value for name, value in figures.items()}, run_name="result"
-    )
+    try:
+        with SummaryWriter(str(folder / "result")) as board:
+            show_scores(board, result.steps, scored.seen, scored.unseen, names)
+            finals = {f"result/{name}": value for name, value in figures.items()}
+            board.add_hparams(settings, finals, run_name=".", global_step=result.steps)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
 
 
 def projection(found: Diagnostics) -> Figure:

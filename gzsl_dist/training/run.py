@@ -21,6 +21,7 @@ from gzsl_dist.evaluation.selection import (
     select,
 )
 from gzsl_dist.models.networks import Networks
+from gzsl_dist.monitoring.board import show_result
 from gzsl_dist.monitoring.logbook import read_metrics
 from gzsl_dist.monitoring.progress import say
 from gzsl_dist.monitoring.tables import print_result
@@ -93,8 +94,9 @@ def finish(
         stop=stop,
         start=earlier_checkpoints(config.train.resume, "checkpoints"),
     )
+    scored = score_problem(networks, problem, config, processes)
     result = result_of(
-        score_problem(networks, problem, config, processes),
+        scored,
         problem,
         dataset,
         config,
@@ -103,6 +105,9 @@ def finish(
         strategy=strategy.name,
         world_size=processes.world_size,
         seconds=time.monotonic() - started,
+    )
+    processes.once(
+        lambda: show_result(directory / "tensorboard", config, result, scored, problem.names)
     )
     processes.once(lambda: result.write(path))
     print_result(result, directory, processes)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from gzsl_dist.config import Config
+from gzsl_dist.config import Config, flat
 from gzsl_dist.config_file import read_run_config, to_yaml
 from gzsl_dist.distributed import launch_environment
 from gzsl_dist.distributed.processes import Processes
@@ -123,19 +123,8 @@ def _check_same_run(directory: Path, config: Config) -> None:
 
 
 def _compared(values: dict[str, Any]) -> dict[str, Any]:
-    flat = _flatten(values, "")
     return {
         name: value
-        for name, value in flat.items()
+        for name, value in flat(values).items()
         if not any(name == free or name.startswith(free + ".") for free in FREE_TO_DIFFER)
     }
-
-
-def _flatten(values: dict[str, Any], prefix: str) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
