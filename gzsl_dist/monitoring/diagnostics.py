@@ -81,12 +81,11 @@ def sample_groups(
     unseen_classes = [
         problem.seen_count + number for number in spread(len(problem.classes) - problem.seen_count)
     ]
-    return {
-        "seen": _group(networks, problem, config, seen_classes, problem.train),
-        "unseen": _group(
-            networks, problem, config, unseen_classes, problem.unseen if unseen else None
-        ),
-    }
+    groups = {"seen": _group(networks, problem, config, seen_classes, problem.train)}
+    if unseen_classes:
+        real = problem.unseen if unseen else None
+        groups["unseen"] = _group(networks, problem, config, unseen_classes, real)
+    return groups
 
 
 def spread(count: int) -> list[int]:

@@ -1,0 +1,82 @@
+"""What watching costs: logging and looking, as a share of the training steps between, in one run.
+
+    python benchmarks/monitoring.py [--steps 20]
+
+Random data of CUB's shapes, `configs/cub_cpu.yaml`'s networks, one process of one thread. By default
+a line is logged every 10 steps and the networks are looked at (diagnostics, histograms, pictures)
+every 100; so 100 steps pay for ten lines and one look. Steps, lines and looks alternate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import scaling
+
+
+def main(arguments: list[str]) -> int:
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=20, metavar="N")
+    parser.add_argument("--batch-size", type=int, default=256, metavar="N")
+    options = parser.parse_args(arguments)
+    import torch
+
+    from gzsl_dist.config import LogSettings
+    from gzsl_dist.distributed.processes import Processes
+    from gzsl_dist.distributed.strategies import SingleStrategy
+    from gzsl_dist.monitoring.logbook import Logbook
+    from gzsl_dist.monitoring.throughput import Throughput
+    from gzsl_dist.training.loop import PendingLosses, Trainer
+
+    torch.set_num_threads(1)
+    shapes = scaling.parse(["--batch-size", str(options.batch_size), "--strategy", "ddp"])
+    config = scaling.configuration(shapes, "ddp", 1)
+    alone = Processes(0, 1, torch.device("cpu"))
+    problem = scaling.problem(shapes)
+    trainer = Trainer(problem, config, alone, SingleStrategy(alone.clock))
+    pending = PendingLosses(alone, 1, [])
+    throughput = Throughput(options.batch_size, 0, alone)
+    steps, lines, looks = [], [], []
+    with tempfile.TemporaryDirectory() as folder, Logbook(Path(folder), alone, 0) as logbook:
+        for step in range(1, options.steps + 1):
+            steps.append(seconds(lambda step=step: pending.parts.append(trainer.train_step(step))))
+
+            def line(step: int = step) -> None:
+                logbook.write(step, pending.collect() | throughput.figures(step))
+
+            def look(step: int = step) -> None:
+                networks = trainer.whole_networks()
+                logbook.write(step, logbook.look(step, networks, problem, config, None))
+
+            lines.append(seconds(line))
+            if step % 4 == 0:
+                looks.append(seconds(look))
+    every = LogSettings().every
+    step, line_time, look_time = (statistics.median(part) for part in (steps, lines, looks))
+    share = (100 / every * line_time + look_time) / (100 * step)
+    print(
+        f"a step {step:.3f} s, a line {1000 * line_time:.1f} ms, a look {look_time:.2f} s (medians)"
+    )
+    print(f"share of the time of 100 steps: {share:.2%} (goal: below 3 %)")
+    return 0
+
+
+def seconds(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(scaling.ROOT))
+    sys.exit(main(sys.argv[1:]))
