@@ -2,8 +2,8 @@
 
     python benchmarks/monitoring.py [--steps 20]
 
-Random data of CUB's shapes, `configs/cub_cpu.yaml`'s networks, one process of one thread. By default
-a line is logged every 10 steps and the networks are looked at (diagnostics, histograms, pictures)
+Random data of CUB's shapes, `configs/cub_cpu.yaml`'s networks, one process and thread. By default a
+line is logged every 10 steps and the networks are looked at (diagnostics, histograms, pictures)
 every 100; so 100 steps pay for ten lines and one look. Steps, lines and looks alternate.
 """
 

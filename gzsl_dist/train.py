@@ -21,6 +21,7 @@ def main(arguments: list[str]) -> int:
     parser.usage = "%(prog)s [--config FILE] [--print-config] [--dry-run] [--section.key VALUE ...]"
     add_setting_arguments(parser)
     add_plan_arguments(parser)
+    parser.add_argument("--quiet", action="store_true", help="tell errors and the last table only")
     # The deepspeed launcher passes it on; its variable LOCAL_RANK says the same.
     parser.add_argument("--local_rank", help=argparse.SUPPRESS)
     known, unknown = parser.parse_known_args(arguments)
@@ -37,7 +38,8 @@ def main(arguments: list[str]) -> int:
         from gzsl_dist.distributed.processes import start_processes
         from gzsl_dist.training.run import run
 
-        with start_processes(config.train.device, config.train.collective_timeout) as processes:
+        timeout = config.train.collective_timeout
+        with start_processes(config.train.device, timeout, quiet=known.quiet) as processes:
             run(config, processes, stop)
     return 0
 

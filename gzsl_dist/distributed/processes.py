@@ -34,11 +34,17 @@ class Processes:
     world_size: int
     device: torch.device
     clock: Stopwatch = field(default_factory=Stopwatch, compare=False)
+    quiet: bool = False
 
     @property
     def is_first(self) -> bool:
         """Whether this process writes files and speaks to the user."""
         return self.rank == 0
+
+    @property
+    def tells_progress(self) -> bool:
+        """Whether this process tells the user how far the job is."""
+        return self.is_first and not self.quiet
 
     def sizes(self, total: int) -> list[int]:
         """How many of `total` things each process takes: equal but for one."""
@@ -110,12 +116,15 @@ class Processes:
 
 
 @contextmanager
-def start_processes(device: str = "auto", timeout: int = 300) -> Iterator[Processes]:
+def start_processes(
+    device: str = "auto", timeout: int = 300, *, quiet: bool = False
+) -> Iterator[Processes]:
     """Join the job that torchrun, srun or nothing started, and leave it at the end.
 
     Args:
         device: ``auto`` (a GPU for each process if there is one), ``cpu`` or ``cuda``.
         timeout: seconds that processes wait for each other.
+        quiet: tell no progress.
 
     Raises:
         InputError: CUDA is asked for and absent, or the processes cannot meet.
@@ -130,7 +139,7 @@ def start_processes(device: str = "auto", timeout: int = 300) -> Iterator[Proces
     else:
         chosen = torch.device("cpu")
     if world_size == 1:
-        yield Processes(0, 1, chosen)
+        yield Processes(0, 1, chosen, quiet=quiet)
         return
     launch_environment.name_meeting_point()
     backend = "nccl" if chosen.type == "cuda" else "gloo"
@@ -151,7 +160,7 @@ def start_processes(device: str = "auto", timeout: int = 300) -> Iterator[Proces
             "torchrun, or set MASTER_ADDR and MASTER_PORT"
         ) from None
     try:
-        yield Processes(rank, world_size, chosen)
+        yield Processes(rank, world_size, chosen, quiet=quiet)
     except RuntimeError as error:
         text = str(error)
         if not any(sign in text for sign in LOST):

@@ -24,7 +24,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 def say(processes: Processes, text: str) -> None:
     """Print a line once for the whole job."""
-    if processes.is_first:
+    if processes.tells_progress:
         print(text, flush=True)
 
 
@@ -40,7 +40,7 @@ class StepProgress:
 
     def __init__(self, title: str, steps: int, done: int, processes: Processes) -> None:
         self.title, self.steps, self.first_step = title, steps, done
-        self._quiet = not processes.is_first
+        self._quiet = not processes.tells_progress
         self._started = self._last_line = time.monotonic()
         self._bar: Progress | None = None
         if not self._quiet and sys.stdout.isatty():
