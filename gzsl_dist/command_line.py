@@ -43,7 +43,7 @@ def add_setting_arguments(parser: argparse.ArgumentParser) -> None:
         shown = "null" if default is None else default
         groups[section].add_argument(
             f"--{name}",
-            metavar=_value_hint(field.annotation),
+            metavar=value_hint(field.annotation),
             help=f"{field.description} [{shown}]".replace("%", "%%"),
             default=argparse.SUPPRESS,
             dest=name,
@@ -113,12 +113,12 @@ def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
     tree[path[-1]] = value
 
 
-def _value_hint(annotation: Any) -> str:
+def value_hint(annotation: Any) -> str:
     """A short name of a setting's type, for the help text."""
     if get_origin(annotation) is Literal:
         return "|".join(str(value) for value in get_args(annotation))
     if get_origin(annotation) in (Union, types.UnionType):
-        return _value_hint(get_args(annotation)[0])
+        return value_hint(get_args(annotation)[0])
     if get_origin(annotation) is not None:  # Annotated
-        return _value_hint(get_args(annotation)[0])
+        return value_hint(get_args(annotation)[0])
     return {int: "N", float: "X", str: "TEXT", bool: "true|false"}.get(annotation, "VALUE")
