@@ -14,9 +14,9 @@ HEAD = """# Settings
 
 Made by `python -m gzsl_dist.settings_reference > docs/configuration.md` from `gzsl_dist/config.py`.
 
-A setting comes from the command line (`--train.steps 100`), else from the file that `--config` names,
-else from here; what is empty here comes from the method's preset, below. Each run writes all of its
-settings to `config.yaml`.
+A setting comes from the command line (`--train.steps 100`), else from the file that `--config`
+names, else from here; what is empty here comes from the method's preset, below. Each run writes all
+of its settings to `config.yaml`.
 """
 
 
