@@ -27,6 +27,7 @@ from gzsl_dist.monitoring.progress import say
 from gzsl_dist.monitoring.tables import print_result
 from gzsl_dist.training.loop import fit
 from gzsl_dist.training.run_directory import locked, open_run_directory
+from gzsl_dist.training.run_state import recorded_state
 from gzsl_dist.training.stop_signal import StopSignal, stop_signal
 
 
@@ -48,7 +49,7 @@ def run(config: Config, processes: Processes) -> Result:
         f"{len(dataset.unseen_classes)} unseen classes, {processes.world_size} process(es), "
         f"{strategy.name}, {processes.device.type}, {config.train.precision}; run in {directory}",
     )
-    with locked(directory, processes):
+    with locked(directory, processes), recorded_state(directory, processes.is_first):
         return finish(dataset, config, processes, strategy, directory, started)
 
 
@@ -72,7 +73,7 @@ def finish(
             )
         print_result(result, directory, processes)
         return result
-    with stop_signal() as stop:
+    with stop_signal(config.train.stop_signals) as stop:
         selection = choose(dataset, config, processes, strategy, directory, stop)
         problem = final_problem(dataset, config)
         networks = fit(

@@ -8,23 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from gzsl_dist.config import Config
+from gzsl_dist.config import Config, is_free_to_differ
 from gzsl_dist.config_file import read_run_config, to_yaml
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import write_whole
 
 CONTENTS = ("result.json", "checkpoints", "selection", "metrics.jsonl")
-FREE_TO_DIFFER = (
-    "run",
-    "log",
-    "checkpoint",
-    "train.strategy",
-    "train.deepspeed_config",
-    "train.device",
-    "train.collective_timeout",
-)
-"""Settings that do not change what a run computes; a resumed run may give others."""
 
 
 def open_run_directory(config: Config, processes: Processes) -> Path:
@@ -95,11 +85,7 @@ def _check_same_run(directory: Path, config: Config) -> None:
 
 def _compared(values: dict[str, Any]) -> dict[str, Any]:
     flat = _flatten(values, "")
-    return {
-        name: value
-        for name, value in flat.items()
-        if not any(name == free or name.startswith(free + ".") for free in FREE_TO_DIFFER)
-    }
+    return {name: value for name, value in flat.items() if not is_free_to_differ(name)}
 
 
 def _flatten(values: dict[str, Any], prefix: str) -> dict[str, Any]:
