@@ -73,8 +73,8 @@ def check_data(path: str) -> None:
             start = file.read(len(HDF5_SIGNATURE))
     except OSError as error:
         raise InputError(
-            f"data.path {path}: cannot be read ({error.strerror}), seen from {os.getcwd()}; make it "
-            "by python -m gzsl_dist.prepare, or name another with --data.path"
+            f"data.path {path}: cannot be read ({error.strerror}), seen from {os.getcwd()}; make "
+            "it by python -m gzsl_dist.prepare, or name another with --data.path"
         ) from None
     if start != HDF5_SIGNATURE:
         raise InputError(f"data.path {path}: no HDF5 file; make it by python -m gzsl_dist.prepare")

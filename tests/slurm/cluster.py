@@ -1,4 +1,4 @@
-"""A real Slurm on this machine: munged, slurmctld and two slurmd, in a folder and on ports of its own.
+"""A real Slurm on this machine: munged, slurmctld and two slurmd, in a folder of their own.
 
 ``python -m tests.slurm.cluster FOLDER`` starts one to play with and prints the line that a shell
 needs to use it; Ctrl-C ends it.
@@ -23,8 +23,8 @@ from pathlib import Path
 NODES = ("node1", "node2")
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol")
 
-# Two slurmd on one host; waits are short where Slurm's defaults are minutes. cred_expire is how long
-# a requeued job waits for its next start.
+# Two slurmd on one host; waits are short where Slurm's defaults are minutes. cred_expire is how
+# long a requeued job waits for its next start.
 CONFIGURATION = """
 ClusterName=gzsl{port}
 SlurmctldHost={host}(127.0.0.1)
@@ -32,7 +32,7 @@ SlurmUser={user}
 SlurmdUser={user}
 SlurmctldPort={port}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=3
+AuthInfo=socket={folder}/munge.socket,cred_expire=6
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/%n
 SlurmctldPidFile={folder}/slurmctld.pid
@@ -174,6 +174,7 @@ class Cluster:
         self.daemons[name or program] = subprocess.Popen(
             [shutil.which(program, path=path) or program, *arguments],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, ()),  # of __main__
             env=os.environ | self.environment | {"PATH": path},
         )  # fmt: skip
         log.close()
@@ -232,7 +233,8 @@ def _processes_of(folder: Path, node: str) -> list[int]:
 
 
 if __name__ == "__main__":
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     with cluster(Path(sys.argv[1]).absolute()) as running:
         print(f"export SLURM_CONF={running.environment['SLURM_CONF']}", flush=True)
-        with suppress(KeyboardInterrupt):
-            signal.pause()
+        signal.sigwait(ends)
