@@ -32,10 +32,11 @@ def report(tasks: Sequence[Task], sweep: Path, outs: Sequence[Path]) -> None:
         )
     head, *body = table_of(groups)
     table = Table(title=f"{sweep.stem}: mean and 95 % interval over seeds, in %")
-    for column in head:
-        table.add_column(column, overflow="fold")
+    told = [n for n, _ in enumerate(head) if any(row[n] for row in body)]  # not an empty grid's
+    for number in told:
+        table.add_column(head[number], overflow="fold", no_wrap=number > 2)
     for row in body:
-        table.add_row(*row)
+        table.add_row(*(row[number] for number in told))
     Console().print(table)
     for out in outs:
         if out.suffix == ".csv":
