@@ -3,18 +3,16 @@
 # shellcheck disable=SC2154  # job.sh sets what is read here
 
 dry_run() { # ARGUMENTS: what would run, and what is missing; ends the script
-    local missing=() output run_dir="" reply
+    local missing=() run_dir="" reply
     grep '^#SBATCH' "$script" | sed 's/^#SBATCH/sbatch      /'
     echo "environment  $environment"
     if [ -n "$install" ]; then
         missing+=("an environment with gzsl_dist: bash launch/quickstart.sh makes $environment; else \
 the job makes it, which needs a network")
-    elif output="$(lacks)" && [ -n "$output" ]; then
-        missing+=("$output")
+    elif ask_gzsl gzsl_dist.job "${arguments[@]}"; then
+        run_dir="$answer"
     else
-        output="$(ask -m gzsl_dist.job "${arguments[@]}" 2>&1)" ||
-            missing+=("$(sed -n 's/^error: //p' <<<"$output")")
-        run_dir="$(grep -v '^error: ' <<<"$output" | head -n 1)"
+        missing+=("$answer")
     fi
     echo "run          ${run_dir:-unknown}"
     echo "a node runs  $processes process(es), by this machine; in a job one for each GPU, else CPU"

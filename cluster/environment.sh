@@ -70,13 +70,20 @@ is a network, bash launch/quickstart.sh makes it"
     use_venv "$clone/.venv"
 }
 
-lacks() { # what the environment lacks, and the cure, in one line; nothing where all is there
-    local output
-    output="$(ask -c 'import gzsl_dist.job, torch' 2>&1)" && return
-    echo "environment $environment lacks gzsl_dist or what it needs ($(tail -n 1 <<<"$output")); \
-install the clone into it by pip, or name another with GZSL_VENV or GZSL_CONDA"
-}
-
 ask() { # ARGUMENTS of Python, on this node
     "${prefix[@]}" "$interpreter" "$@"
+}
+
+ask_gzsl() { # MODULE ARGUMENTS: sets `answer` to its output, or to why there is none, and fails
+    local errors status=0
+    errors="$(mktemp)"
+    answer="$(ask -m "$@" 2>"$errors")" || status=$?
+    if [ "$status" -eq 2 ]; then
+        answer="$(sed -n 's/^error: //p' "$errors")"
+    elif [ "$status" -ne 0 ]; then # no gzsl_dist, or not all it needs: Python's traceback is no cure
+        answer="environment $environment lacks gzsl_dist or what it needs ($(tail -n 1 "$errors")); \
+install the clone into it by pip, or name another with GZSL_VENV or GZSL_CONDA"
+    fi
+    rm -f "$errors"
+    return "$status"
 }

@@ -52,12 +52,6 @@ choose_config() { # DEFAULT...: the first whose data are there, else the first
     echo "$1"
 }
 
-need_package() {
-    local lacking
-    lacking="$(lacks)"
-    [ -z "$lacking" ] || fail 2 "$lacking"
-}
-
 # --- launching ---------------------------------------------------------------------------------
 
 count_processes() {
@@ -92,6 +86,14 @@ node_address() { # NODE: where Slurm itself reaches it, which need not be its na
     echo "${address:-$1}"
 }
 
+free_port() { # PORT: it, or the next that nobody listens on here, the first node
+    local port="$1"
+    while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+        port=$((port + 1))
+    done
+    echo "$port"
+}
+
 srun_command() { # fills `launch`
     local first
     export GZSL_NODES="${SLURM_JOB_NUM_NODES:-1}" GZSL_PROCESSES="$processes" GZSL_SIGNAL="$signal"
@@ -99,7 +101,7 @@ srun_command() { # fills `launch`
     if in_job; then
         first="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
         export GZSL_MASTER_ADDR="${GZSL_MASTER_ADDR:-$(node_address "$first")}"
-        export GZSL_MASTER_PORT="${GZSL_MASTER_PORT:-$((10000 + SLURM_JOB_ID % 20000))}"
+        export GZSL_MASTER_PORT="${GZSL_MASTER_PORT:-$(free_port $((10000 + SLURM_JOB_ID % 20000)))}"
     fi
     # One launcher a node. --export: sbatch --export=NONE would reach srun too.
     launch=(srun --nodes="$GZSL_NODES" --ntasks="$GZSL_NODES" --ntasks-per-node=1 --export=ALL
@@ -119,7 +121,7 @@ code=0
 reason=""
 
 run_training() { # ARGUMENTS of the trainer, --run.dir among them: sets code and reason
-    local run_dir="$1" outcome step status=0
+    local run_dir="$1" outcome step told="" status=0
     shift
     outcome="$run_dir/.outcome-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"
     mkdir -p "$run_dir" || fail 2 "run directory $run_dir cannot be made; name another with --run.dir"
@@ -130,6 +132,8 @@ run_training() { # ARGUMENTS of the trainer, --run.dir among them: sets code and
         # `wait` returns at once when a trapped signal comes; a foreground srun would delay the trap
         wait "$step"
         if [ -n "$stop_wanted" ] && kill -0 "$step" 2>/dev/null; then
+            [ -n "$told" ] || echo "signal received: asking the trainers to save and stop"
+            told=1
             # Again and again: while the trainers still start, it is ignored.
             kill -s "$signal" "$step" 2>/dev/null
             sleep 2
@@ -195,8 +199,8 @@ train_job() { # DEFAULT_CONFIG... -- ARGUMENTS
     if wants_dry_run "$@"; then
         dry_run "${arguments[@]}"
     fi
-    need_package
-    run_dir="$(ask -m gzsl_dist.job "${arguments[@]}")" || exit 2
+    ask_gzsl gzsl_dist.job "${arguments[@]}" || fail 2 "$answer"
+    run_dir="$answer"
     echo "$(date -Iseconds) job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)):" \
         "$GZSL_NODES node(s) x $processes process(es) on $devices_told; $environment; $run_dir"
     run_training "$run_dir" "${arguments[@]}"
@@ -211,18 +215,23 @@ sweep_job() { # SWEEP.yaml: this element's share of the tasks, one after the oth
     fi
     prepare_job "$@"
     [ -z "$install" ] || fail 2 "no environment with gzsl_dist; the job would make $environment"
-    need_package
     if wants_dry_run "$@"; then
-        ask -m gzsl_dist.sweep plan "$file"
+        ask_gzsl gzsl_dist.sweep plan "$file" || fail 2 "$answer"
+        echo "$answer"
         exit
     fi
-    total="$(ask -m gzsl_dist.sweep count "$file")" || exit 2
+    ask_gzsl gzsl_dist.sweep count "$file" || fail 2 "$answer"
+    total="$answer"
     count="${SLURM_ARRAY_TASK_COUNT:-1}"
     index="$(((${SLURM_ARRAY_TASK_ID:-0} - ${SLURM_ARRAY_TASK_MIN:-0}) / ${SLURM_ARRAY_TASK_STEP:-1}))"
     for (( ; index < total; index += count)); do
-        arguments="$(ask -m gzsl_dist.sweep task "$file" "$index")" || exit 2
-        mapfile -t arguments <<<"$arguments"
+        ask_gzsl gzsl_dist.sweep task "$file" "$index" || fail 2 "$answer"
+        mapfile -t arguments <<<"$answer"
         run_dir="${arguments[0]}"
+        if [ -e "$run_dir/result.json" ]; then
+            echo "task $index of $total: $run_dir: done already, skipped"
+            continue
+        fi
         echo "task $index of $total: $run_dir"
         [ "$signal" = USR1 ] || arguments+=(--train.stop_signals "SIGTERM,SIG$signal")
         [ -z "$stop_wanted" ] || { code=75 reason="stopped by a signal between tasks" && conclude; }

@@ -34,11 +34,10 @@ def main(arguments: list[str]) -> int:
         directory = config.run_dir
     else:
         directory = Path("runs") / run_name(Path(known.config or EMBEDDED).stem, given)
-    # Not the checks' own words: the run directory is printed even where something is missing.
-    print(directory, flush=True)
     check_packages(config)
     check_data(config.data.path)
     check_writable(directory)
+    print(directory)
     return 0
 
 

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 NODES = ("node1", "node2")
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "scontrol")
 
 # Two slurmd on one host; waits are short where Slurm's defaults are minutes. cred_expire is how
@@ -31,6 +32,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser={user}
 SlurmdUser={user}
 SlurmctldPort={port}
+FirstJobId={port}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket,cred_expire=6
 StateSaveLocation={folder}/state
@@ -102,11 +104,24 @@ class Cluster:
 
     def kill_node(self, node: str) -> None:
         """Let a node die: its slurmd and all processes of jobs on it."""
-        victims = [self.daemons[node].pid, *_processes_of(self.folder, node)]
+        processes = self.processes(node)
+        keepers = {_parent(pid) for pid in processes}
+        # Those that would report the others' deaths go first: on a dead node nobody does.
+        keepers = {pid for pid in keepers if _name(pid) == "slurmstepd"}
+        victims = [self.daemons[node].pid, *keepers, *processes]
         for pid in victims:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.daemons[node].wait()
+
+    def processes(self, node: str) -> list[int]:
+        """What a node runs for jobs."""
+        return _processes_of(self.folder, SLURMD_NODENAME=node)
+
+    def trainers(self, job: str) -> list[int]:
+        """A job's worker processes."""
+        pids = _processes_of(self.folder, SLURM_JOB_ID=job)
+        return [pid for pid in pids if b"-u\0-m\0gzsl_dist.train" in _command(pid)]
 
     def idle_nodes(self) -> int:
         """How many nodes are free."""
@@ -143,7 +158,7 @@ class Cluster:
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             job = self.job(number)
-            if job["JobState"] not in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING"):
+            if job["JobState"] in ENDED:
                 return job
             time.sleep(0.2)
         raise AssertionError(f"job {number} still is {self.job(number)}")
@@ -154,7 +169,7 @@ class Cluster:
             self.slurm("scancel", *self.jobs)
             with suppress(AssertionError):
                 self._wait_for(lambda: not self.slurm("squeue", "-h"), "jobs", seconds=15)
-        leftovers = [pid for node in NODES for pid in _processes_of(self.folder, node)]
+        leftovers = [pid for node in NODES for pid in self.processes(node)]
         for name in (*NODES, "slurmctld", "munged"):
             if name in self.daemons:
                 self.daemons[name].terminate()
@@ -218,9 +233,10 @@ def _free_ports(count: int) -> list[int]:
             holder.close()
 
 
-def _processes_of(folder: Path, node: str) -> list[int]:
-    """Processes that a node of this cluster started for jobs, by the variables they carry."""
-    marks = (f"SLURM_CONF={folder / 'slurm.conf'}".encode(), f"SLURMD_NODENAME={node}".encode())
+def _processes_of(folder: Path, **variables: str) -> list[int]:
+    """Processes that this cluster started for jobs, by the variables they carry."""
+    variables["SLURM_CONF"] = str(folder / "slurm.conf")
+    marks = [f"{name}={value}".encode() for name, value in variables.items()]
     found = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
@@ -230,6 +246,24 @@ def _processes_of(folder: Path, node: str) -> list[int]:
             if all(mark in variables for mark in marks):
                 found.append(int(entry.name))
     return found
+
+
+def _parent(pid: int) -> int:
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return 0
+
+
+def _command(pid: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
+def _name(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
 
 
 if __name__ == "__main__":

@@ -79,3 +79,8 @@ class User:
         """What a job has printed."""
         logs = [*self.clone.glob(f"slurm-*-{job}.out"), *self.clone.glob(f"slurm-*-{job}_*.out")]
         return "".join(log.read_text() for log in logs)
+
+
+def last_line(log: str) -> str:
+    """The last line that is not Slurm's own."""
+    return [line for line in log.splitlines() if not line.startswith(("slurmstepd", "srun"))][-1]
