@@ -86,7 +86,7 @@ def read_sweep(path: Path) -> list[Task]:
         InputError: one line with the file, the key and what to do.
     """
     try:
-        file = SweepFile.model_validate(read_yaml(path))
+        file = SweepFile.model_validate(_read(path, f"sweep file {path}"))
     except ValidationError as error:
         raise InputError(f"sweep file {path}: {_told(error)}") from None
     for section in ("settings", "grid"):
@@ -131,6 +131,14 @@ def read_sweep(path: Path) -> list[Task]:
     return tasks
 
 
+def _read(path: Path, named: str) -> dict[str, Any]:
+    try:
+        return read_yaml(path)
+    except InputError as error:
+        reason = str(error).removeprefix(f"configuration file {path}: ")
+        raise InputError(f"{named}: {reason.removesuffix(' with --config')}") from None
+
+
 def _trainings(path: Path, file: SweepFile) -> list[tuple[str, str, str, list[tuple[str, str]]]]:
     """Data set, method, configuration file, and the settings that choose the method."""
     trainings: list[tuple[str, str, str, list[tuple[str, str]]]] = []
@@ -142,7 +150,9 @@ def _trainings(path: Path, file: SweepFile) -> list[tuple[str, str, str, list[tu
                 )
             trainings += [(data, method, config, []) for method, config in configs.items()]
         elif file.methods is None:
-            method = str(read_yaml(Path(configs)).get("method", "iapc"))
+            method = str(
+                _read(Path(configs), f"sweep file {path}: {configs}").get("method", "iapc")
+            )
             trainings.append((data, method, configs, []))
         else:
             trainings += [(data, name, configs, [("method", name)]) for name in file.methods]

@@ -150,9 +150,9 @@ def test_states(tmp_path: Path) -> None:
     write_result(tasks[0], figures(0.5))
     assert status_of(tasks[0]).state == "done"
     tasks[1].directory.mkdir()
+    RunState("running", -1, "", os.uname().nodename, "7", time.time()).write(tasks[1].directory)
+    assert status_of(tasks[1]).state == "interrupted", "nobody holds the lock"
     with pytest.raises(InputError), recorded_state(tasks[1].directory, True):
-        RunState("running", -1, "", os.uname().nodename, "7", time.time()).write(tasks[1].directory)
-        assert status_of(tasks[1]).state == "interrupted", "nobody holds the lock"
         raise InputError("no such\nfile")
     failed = status_of(tasks[1])
     assert (failed.state, failed.note) == ("failed", "no such file")
