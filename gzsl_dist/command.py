@@ -6,10 +6,15 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from gzsl_dist.distributed.launch_environment import is_one_of_several, is_reporting_process
-from gzsl_dist.errors import GzslError, InputError, OtherProcessError
+from gzsl_dist.errors import GzslError, InputError, OtherProcessError, PreemptedError
+from gzsl_dist.files import write_whole
+
+OUTCOME_VARIABLE = "GZSL_OUTCOME_FILE"
+"""Where a job's body wants to be told the exit code and its reason; see `_report_outcome`."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -44,6 +49,20 @@ def tell(message: str) -> None:
     print(f"error: {' '.join(message.split())}", file=sys.stderr)
 
 
+def _report_outcome(error: GzslError) -> None:
+    """Write exit code and reason, one line each, for a launcher whose exit status is not ours.
+
+    torchrun ends with 1 whatever its workers end with, and starts them again where it may.
+    """
+    path = os.environ.get(OUTCOME_VARIABLE)
+    if not path:
+        return
+    try:
+        write_whole(Path(path), f"{error.exit_code}\n{' '.join(str(error).split())}\n")
+    except InputError as failure:
+        tell(str(failure))
+
+
 def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> NoReturn:
     """Run a command and exit with its code; failures are told once for the whole job."""
     try:
@@ -53,7 +72,10 @@ def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> NoRet
     except GzslError as error:
         if error.speaks or is_reporting_process():
             tell(str(error))
+            _report_outcome(error)
         code = error.exit_code
+        if isinstance(error, PreemptedError) and os.environ.get(OUTCOME_VARIABLE):
+            code = 0  # told by the file: torchrun shall neither restart nor print a traceback
     except OSError as error:  # a disk that is full, a folder without permission
         tell(f"{error.filename or 'file'}: {error.strerror or error}")
         code = InputError.exit_code

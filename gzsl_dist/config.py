@@ -6,10 +6,18 @@ Values come from here, then from a YAML file, then from ``--section.key value``
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 EMBEDDED = "digits"  # the name of the embedded data set
 
@@ -32,6 +40,23 @@ def _usable_path(text: str) -> str:
 
 
 PathText = Annotated[str, Field(min_length=1), AfterValidator(_usable_path)]
+
+
+def _split(value: Any) -> Any:
+    """The command line gives a list as one text with commas."""
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _catchable_signal(name: str) -> str:
+    known = {number.name for number in signal.Signals} - {"SIGKILL", "SIGSTOP"}
+    if name not in known:
+        raise ValueError(f"{name!r} is no signal that can be caught; such as SIGUSR1")
+    return name
+
+
+SignalName = Annotated[str, AfterValidator(_catchable_signal)]
 
 
 class RunSettings(Section):
@@ -166,6 +191,10 @@ class TrainSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto takes a GPU for each process if there is one."
     )
+    stop_signals: Annotated[list[SignalName], BeforeValidator(_split)] = Field(
+        ["SIGTERM", "SIGUSR1"],
+        description="Signals that end the run after its step, with a checkpoint; with commas.",
+    )
 
 
 class LogSettings(Section):
@@ -202,6 +231,27 @@ class EvaluationSettings(Section):
     held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="Share of a class's training rows held out as seen rows in selection."
     )
+
+
+FREE_TO_DIFFER = (
+    "run",
+    "log",
+    "checkpoint",
+    "train.strategy",
+    "train.deepspeed_config",
+    "train.device",
+    "train.collective_timeout",
+    "train.stop_signals",
+    "train.micro_batch_size",
+    "train.compile",
+    "train.resume",
+)
+"""Settings that do not change what a run computes; a resumed run may give others."""
+
+
+def is_free_to_differ(name: str) -> bool:
+    """Whether a setting, by its dotted name, is one of `FREE_TO_DIFFER`."""
+    return any(name == free or name.startswith(free + ".") for free in FREE_TO_DIFFER)
 
 
 PRESETS: dict[str, dict[str, Any]] = {

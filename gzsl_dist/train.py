@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     if known.dry_run:
         print_plan(config, known)
         return 0
-    with stop_signal() as stop:
+    with stop_signal(config.train.stop_signals) as stop:
         # torch is imported only here, so that --help and wrong settings answer at once
         from gzsl_dist.distributed.processes import start_processes
         from gzsl_dist.training.run import run

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: a virtual environment in the clone, made once and reused.
 # PYTHON names another interpreter; VENV another place.
 

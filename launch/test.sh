@@ -4,6 +4,12 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 make_environment dev
 cd "$here"
+launch/install_slurm.sh
+if command -v shellcheck >/dev/null; then
+    shellcheck launch/*.sh cluster/*.sh cluster/*.sbatch .ci/run
+else
+    echo "shellcheck is not installed: the scripts go unchecked here"
+fi
 ruff check .
 ruff format --check .
 mypy

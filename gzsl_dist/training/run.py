@@ -28,6 +28,7 @@ from gzsl_dist.monitoring.tables import print_result
 from gzsl_dist.training.loop import fit
 from gzsl_dist.training.resume import earlier_checkpoints
 from gzsl_dist.training.run_directory import locked, open_run_directory
+from gzsl_dist.training.run_state import recorded_state
 from gzsl_dist.training.stop_signal import StopSignal
 
 
@@ -55,7 +56,7 @@ def run(config: Config, processes: Processes, stop: StopSignal) -> Result:
         f"{len(dataset.unseen_classes)} unseen classes, {processes.world_size} process(es), "
         f"{strategy.name}, {processes.device.type}, {config.train.precision}; run in {directory}",
     )
-    with locked(directory, processes):
+    with locked(directory, processes), recorded_state(directory, processes.is_first):
         return finish(dataset, config, processes, strategy, directory, stop, started)
 
 

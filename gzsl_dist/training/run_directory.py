@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from gzsl_dist.config import Config, flat
+from gzsl_dist.config import Config, flat, is_free_to_differ
 from gzsl_dist.config_file import read_run_config, to_yaml
 from gzsl_dist.distributed import launch_environment
 from gzsl_dist.distributed.processes import Processes
@@ -18,19 +18,6 @@ from gzsl_dist.files import write_whole
 from gzsl_dist.monitoring.progress import say
 
 CONTENTS = ("result.json", "checkpoints", "selection", "metrics.jsonl")
-FREE_TO_DIFFER = (
-    "run",
-    "log",
-    "checkpoint",
-    "train.strategy",
-    "train.deepspeed_config",
-    "train.device",
-    "train.collective_timeout",
-    "train.micro_batch_size",
-    "train.compile",
-    "train.resume",
-)
-"""Settings that do not change what a run computes; a resumed run may give others."""
 
 
 def open_run_directory(config: Config, processes: Processes) -> Path:
@@ -123,8 +110,4 @@ def _check_same_run(directory: Path, config: Config) -> None:
 
 
 def _compared(values: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in flat(values).items()
-        if not any(name == free or name.startswith(free + ".") for free in FREE_TO_DIFFER)
-    }
+    return {name: value for name, value in flat(values).items() if not is_free_to_differ(name)}

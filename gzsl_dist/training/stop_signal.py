@@ -1,13 +1,11 @@
-"""Stopping on request: SIGTERM and SIGUSR1 end a run after its step, with a checkpoint."""
+"""Stopping on request: `train.stop_signals` end a run after its step, with a checkpoint."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopSignal:
@@ -21,10 +19,11 @@ class StopSignal:
 
 
 @contextmanager
-def stop_signal() -> Iterator[StopSignal]:
-    """Note the signals inside the context instead of dying of them."""
+def stop_signal(names: Sequence[str]) -> Iterator[StopSignal]:
+    """Note the signals of these names inside the context instead of dying of them."""
     stop = StopSignal()
-    before = {number: signal.signal(number, stop._receive) for number in SIGNALS}
+    numbers = [signal.Signals[name] for name in names]
+    before = {number: signal.signal(number, stop._receive) for number in numbers}
     try:
         yield stop
     finally:

@@ -14,7 +14,7 @@ from gzsl_dist.config_file import to_yaml
 from gzsl_dist.errors import InputError
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
-CONFIGS = [path for path in CONFIGS if path.parent.name != "deepspeed"]  # not ours to parse
+CONFIGS = [path for path in CONFIGS if path.parent.name not in ("deepspeed", "sweeps")]
 
 
 def parse(*arguments: str) -> Config:

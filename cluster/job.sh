@@ -1,0 +1,250 @@
+# shellcheck shell=bash
+# The body of every job in this folder. The .sbatch files set `clone` and `script`, source this file
+# and call `train_job` or `sweep_job`. What a user can set is told in docs/slurm.md.
+#
+#   environment    GZSL_VENV, GZSL_CONDA, GZSL_MODULES, GZSL_CONTAINER; else .venv in the clone, the
+#                  python3 at hand if it has the package, or a new .venv in the clone
+#   processes      PROCESSES a node; else the GPUs of the allocation; else its CPUs, at most 4
+#   configuration  CONFIG, or --config FILE among the arguments; --run.dir DIR as well
+#   stopping       GZSL_SIGNAL (USR1; as in --signal=B:USR1@120), GZSL_MAX_REQUEUES (20)
+#   launching      GZSL_SRUN_OPTIONS, GZSL_MAX_RESTARTS (0), GZSL_MASTER_ADDR, GZSL_MASTER_PORT
+set -uo pipefail
+
+# First of all: a signal that comes before this line kills the job. Steps of Slurm get signals of
+# their own; the shell's SIGTERM is noted so that it outlives its trainers and tells how they ended.
+signal="${GZSL_SIGNAL:-USR1}"
+signal="${signal#SIG}"
+stop_wanted=""
+trap 'stop_wanted=1' "$signal" TERM
+
+: "${clone:?} ${script:?}"
+submitted_from="$PWD"
+source "$clone/cluster/environment.sh"
+source "$clone/cluster/dry_run.sh"
+
+fail() { # CODE TEXT: the one-line reason, last in the log
+    echo "error: $2" >&2
+    exit "$1"
+}
+
+# --- what to run -------------------------------------------------------------------------------
+
+in_job() { [ -n "${SLURM_JOB_ID:-}" ] && [ -n "${SLURM_JOB_NODELIST:-}" ]; }
+
+wants_dry_run() { case " $* " in *" --dry-run "*) true ;; *) false ;; esac }
+
+need_job() { # outside Slurm, say how to get into it
+    in_job && return
+    command -v sbatch >/dev/null || fail 2 "no Slurm on this machine (sbatch is not found); \
+launch/torchrun.sh trains without it"
+    fail 2 "this is no Slurm job: sbatch cluster/$(basename "$script"); with --dry-run it tells what \
+would run"
+}
+
+choose_config() { # DEFAULT...: the first whose data are there, else the first
+    local file data
+    for file in "$@"; do
+        data="$(sed -n 's/^  path: *//p' "$file" | head -n 1)"
+        [ "$data" = digits ] || [ -e "$data" ] || continue
+        echo "$file"
+        return
+    done
+    echo "$1"
+}
+
+# --- launching ---------------------------------------------------------------------------------
+
+count_processes() {
+    local cpus gpus devices
+    cpus="${SLURM_CPUS_ON_NODE:-$(nproc)}"
+    gpus="${SLURM_GPUS_ON_NODE:-}"
+    if [ -z "$gpus" ]; then
+        IFS=, read -ra devices <<<"${CUDA_VISIBLE_DEVICES:-}"
+        gpus="${#devices[@]}"
+    fi
+    processes="${PROCESSES:-}"
+    if [ -z "$processes" ]; then
+        processes="$gpus"
+        [ "$gpus" -gt 0 ] || processes="$((cpus < 4 ? cpus : 4))"
+    fi
+    [[ "$processes" =~ ^[1-9][0-9]*$ ]] || fail 2 "PROCESSES = $processes: must be 1 or more"
+    export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$((cpus > processes ? cpus / processes : 1))}"
+    if [ "$gpus" -eq 0 ]; then
+        devices_told="CPUs (gloo), $OMP_NUM_THREADS thread(s) each"
+        if in_job && sinfo -h -p "${SLURM_JOB_PARTITION:-}" -o %G 2>/dev/null | grep -q gpu; then
+            echo "note: partition $SLURM_JOB_PARTITION has GPUs and this job asked for none;" \
+                "sbatch --gpus-per-node=N"
+        fi
+    else
+        devices_told="$gpus GPU(s) (NCCL)"
+    fi
+}
+
+node_address() { # NODE: where Slurm itself reaches it, which need not be its name
+    local address
+    address="$(scontrol -o show node "$1" 2>/dev/null | sed -n 's/.*NodeAddr=\([^ ]*\).*/\1/p')"
+    echo "${address:-$1}"
+}
+
+free_port() { # PORT: it, or the next that nobody listens on here, the first node
+    local port="$1"
+    while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do
+        port=$((port + 1))
+    done
+    echo "$port"
+}
+
+srun_command() { # fills `launch`
+    local first
+    export GZSL_NODES="${SLURM_JOB_NUM_NODES:-1}" GZSL_PROCESSES="$processes" GZSL_SIGNAL="$signal"
+    export GZSL_MAX_RESTARTS="${GZSL_MAX_RESTARTS:-0}"
+    if in_job; then
+        first="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"
+        export GZSL_MASTER_ADDR="${GZSL_MASTER_ADDR:-$(node_address "$first")}"
+        export GZSL_MASTER_PORT="${GZSL_MASTER_PORT:-$(free_port $((10000 + SLURM_JOB_ID % 20000)))}"
+    fi
+    # One launcher a node. --export: sbatch --export=NONE would reach srun too.
+    launch=(srun --nodes="$GZSL_NODES" --ntasks="$GZSL_NODES" --ntasks-per-node=1 --export=ALL
+        --kill-on-bad-exit=1 "${container[@]}")
+    # Since 22.05 srun forgets --cpus-per-task, and may bind all processes of a node to one core.
+    if scontrol show config 2>/dev/null | grep -q '^TaskPlugin .*\(affinity\|cgroup\)'; then
+        launch+=(--cpu-bind=none)
+    fi
+    # shellcheck disable=SC2206  # several options, with spaces
+    launch+=(${GZSL_SRUN_OPTIONS:-})
+    launch+=(bash "$clone/cluster/node.sh")
+    [ "${#container[@]}" -gt 0 ] || launch+=("${prefix[@]}")
+    launch+=("$interpreter" -m torch.distributed.run)
+}
+
+code=0
+reason=""
+
+run_training() { # ARGUMENTS of the trainer, --run.dir among them: sets code and reason
+    local run_dir="$1" outcome step told="" status=0
+    shift
+    outcome="$run_dir/.outcome-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"
+    mkdir -p "$run_dir" || fail 2 "run directory $run_dir cannot be made; name another with --run.dir"
+    rm -f "$outcome"
+    GZSL_OUTCOME_FILE="$outcome" "${launch[@]}" "$@" --run.dir "$run_dir" &
+    step=$!
+    while kill -0 "$step" 2>/dev/null; do
+        # `wait` returns at once when a trapped signal comes; a foreground srun would delay the trap
+        wait "$step"
+        if [ -n "$stop_wanted" ] && kill -0 "$step" 2>/dev/null; then
+            [ -n "$told" ] || echo "signal received: asking the trainers to save and stop"
+            told=1
+            # Again and again: while the trainers still start, it is ignored.
+            kill -s "$signal" "$step" 2>/dev/null
+            sleep 2
+        fi
+    done
+    wait "$step" || status=$?
+    if [ -s "$outcome" ]; then
+        { read -r code && read -r reason; } <"$outcome"
+        rm -f "$outcome"
+    elif [ "$status" -eq 0 ]; then
+        code=0 reason=""
+    else
+        code=1
+        reason="the trainers ended without a word (srun: $status): killed, out of memory, or a node \
+died; see the lines above"
+    fi
+}
+
+conclude() { # end the job by code and reason; requeue it where that helps
+    local job restarts state limit
+    [ "$code" -ne 0 ] || exit 0
+    [ "$code" -eq 75 ] || fail "$code" "$reason"
+    # The number of an array's first element is that of the whole array.
+    job="${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}"
+    job="${job:-$SLURM_JOB_ID}"
+    restarts="${SLURM_RESTART_COUNT:-0}" limit="${GZSL_MAX_REQUEUES:-20}"
+    state="$(scontrol -o show job "$job" | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p')"
+    # Cancelled by the user, or requeued by Slurm itself: both need no help.
+    [ "$state" = RUNNING ] || fail 75 "$reason (the job is $state)"
+    [ "$restarts" -lt "$limit" ] || fail 75 "$reason; not requeued, after $restarts requeues \
+(GZSL_MAX_REQUEUES=$limit)"
+    echo "requeueing (${restarts} before): $reason"
+    scontrol requeue "$job" || fail 75 "$reason; Slurm refuses to requeue"
+    exit 75
+}
+
+# --- the two kinds of jobs ---------------------------------------------------------------------
+
+prepare_job() { # ARGUMENTS
+    cd "$clone" || fail 2 "clone $clone: cannot be entered from $(hostname)"
+    find_environment "$@"
+    count_processes
+    srun_command
+}
+
+train_job() { # DEFAULT_CONFIG... -- ARGUMENTS
+    local defaults=() arguments=() argument given_config="" run_dir
+    while [ "$1" != -- ]; do
+        defaults+=("$1")
+        shift
+    done
+    shift
+    wants_dry_run "$@" || need_job
+    prepare_job "$@"
+    for argument in "$@"; do
+        [ "$argument" = --dry-run ] || arguments+=("$argument")
+        case "$argument" in --config | --config=*) given_config=1 ;; esac
+    done
+    if [ -z "$given_config" ]; then
+        arguments=(--config "${CONFIG:-$(choose_config "${defaults[@]}")}" "${arguments[@]}")
+    fi
+    [ "$signal" = USR1 ] || arguments+=(--train.stop_signals "SIGTERM,SIG$signal")
+    if wants_dry_run "$@"; then
+        dry_run "${arguments[@]}"
+    fi
+    ask_gzsl gzsl_dist.job "${arguments[@]}" || fail 2 "$answer"
+    run_dir="$answer"
+    echo "$(date -Iseconds) job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)):" \
+        "$GZSL_NODES node(s) x $processes process(es) on $devices_told; $environment; $run_dir"
+    run_training "$run_dir" "${arguments[@]}"
+    conclude
+}
+
+sweep_job() { # SWEEP.yaml: this element's share of the tasks, one after the other
+    local file="${1:-}" count total index failures=0 first_reason="" arguments run_dir
+    wants_dry_run "$@" || need_job
+    if [ -z "$file" ] || [ "$file" = --dry-run ]; then
+        fail 2 "no sweep file given: sbatch cluster/sweep.sbatch configs/sweeps/digits.yaml"
+    fi
+    prepare_job "$@"
+    [ -z "$install" ] || fail 2 "no environment with gzsl_dist; the job would make $environment"
+    if wants_dry_run "$@"; then
+        ask_gzsl gzsl_dist.sweep plan "$file" || fail 2 "$answer"
+        echo "$answer"
+        exit
+    fi
+    ask_gzsl gzsl_dist.sweep count "$file" || fail 2 "$answer"
+    total="$answer"
+    count="${SLURM_ARRAY_TASK_COUNT:-1}"
+    index="$(((${SLURM_ARRAY_TASK_ID:-0} - ${SLURM_ARRAY_TASK_MIN:-0}) / ${SLURM_ARRAY_TASK_STEP:-1}))"
+    for (( ; index < total; index += count)); do
+        ask_gzsl gzsl_dist.sweep task "$file" "$index" || fail 2 "$answer"
+        mapfile -t arguments <<<"$answer"
+        run_dir="${arguments[0]}"
+        if [ -e "$run_dir/result.json" ]; then
+            echo "task $index of $total: $run_dir: done already, skipped"
+            continue
+        fi
+        echo "task $index of $total: $run_dir"
+        [ "$signal" = USR1 ] || arguments+=(--train.stop_signals "SIGTERM,SIG$signal")
+        [ -z "$stop_wanted" ] || { code=75 reason="stopped by a signal between tasks" && conclude; }
+        run_training "$run_dir" "${arguments[@]:1}"
+        case "$code" in
+        0) ;;
+        75) conclude ;;
+        *)
+            failures=$((failures + 1))
+            echo "error: $run_dir: $reason" >&2
+            first_reason="${first_reason:-$run_dir: $reason}"
+            ;;
+        esac
+    done
+    [ "$failures" -eq 0 ] || fail 1 "$failures task(s) failed, the first: $first_reason"
+}

@@ -1,0 +1,108 @@
+"""Check what a cluster job is about to run, before it takes the GPUs: ``python -m gzsl_dist.job``.
+
+Takes the trainer's own options. Prints the run directory; wrong settings, missing data and missing
+packages end it with exit code 2 and one line. `cluster/job.sh` calls it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from gzsl_dist.command import CommandParser, run_command
+from gzsl_dist.command_line import add_setting_arguments, config_from_arguments, setting_fields
+from gzsl_dist.config import EMBEDDED, Config
+from gzsl_dist.errors import InputError
+from gzsl_dist.run_names import run_name
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Check as the command line says."""
+    parser = CommandParser(prog="python -m gzsl_dist.job", description=__doc__)
+    parser.usage = "%(prog)s [--config FILE] [--section.key VALUE ...]"
+    add_setting_arguments(parser)
+    known, unknown = parser.parse_known_args(arguments)
+    config = config_from_arguments(known, unknown)
+    names = {name for name, _ in setting_fields()}
+    given = {name: str(value) for name, value in vars(known).items() if name in names}
+    if "run.dir" in given or (known.config and _names_its_directory(known.config)):
+        directory = config.run_dir
+    else:
+        directory = Path("runs") / run_name(Path(known.config or EMBEDDED).stem, given)
+    check_packages(config)
+    check_data(config.data.path)
+    check_writable(directory)
+    print(directory)
+    return 0
+
+
+def check_packages(config: Config) -> None:
+    """See that what the trainer imports is installed.
+
+    Raises:
+        InputError: a package is missing.
+    """
+    needed = ["torch", "h5py", "scipy", "sklearn", "tensorboard", "safetensors"]
+    if config.train.strategy == "deepspeed":
+        needed.append("deepspeed")
+    for name in needed:
+        if importlib.util.find_spec(name) is None:
+            extra = "[deepspeed]" if name == "deepspeed" else ""
+            raise InputError(
+                f"{sys.executable}: package {name} is not installed; "
+                f"{sys.executable} -m pip install -e '.{extra}' in the clone"
+            )
+
+
+def check_data(path: str) -> None:
+    """See that the data file is there and is an HDF5 file; the trainer checks what is in it.
+
+    Raises:
+        InputError: it is not.
+    """
+    if path == EMBEDDED:
+        return
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(HDF5_SIGNATURE))
+    except OSError as error:
+        raise InputError(
+            f"data.path {path}: cannot be read ({error.strerror}), seen from {os.getcwd()}; make "
+            "it by python -m gzsl_dist.prepare, or name another with --data.path"
+        ) from None
+    if start != HDF5_SIGNATURE:
+        raise InputError(f"data.path {path}: no HDF5 file; make it by python -m gzsl_dist.prepare")
+
+
+def check_writable(directory: Path) -> None:
+    """See that a run directory can be made and written.
+
+    Raises:
+        InputError: it cannot.
+    """
+    nearest = directory
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    try:  # permission bits do not tell all: quotas, read-only mounts, root
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise InputError(
+            f"run directory {directory}: {nearest} cannot be written ({error.strerror}); name "
+            "another with --run.dir"
+        ) from None
+
+
+def _names_its_directory(file: str) -> bool:
+    from gzsl_dist.config_file import read_yaml
+
+    section = read_yaml(Path(file)).get("run")
+    return isinstance(section, dict) and section.get("dir") is not None
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv[1:])

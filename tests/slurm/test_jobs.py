@@ -1,0 +1,165 @@
+"""The files of cluster/ as users submit them, on a real Slurm."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import User, last_line
+
+pytestmark = pytest.mark.slurm
+
+DIGITS = "cluster/train_digits.sbatch"
+TINY = (
+    "--train.steps", 12, "--train.batch_size", 32, "--log.every", 2,
+    "--evaluation.calibration", "none", "--evaluation.rows_per_class", 20,
+)  # fmt: skip
+
+
+def result(directory: Path) -> dict[str, Any]:
+    return json.loads((directory / "result.json").read_text())
+
+
+def test_one_line_trains_the_embedded_data_set(user: User) -> None:
+    """Seeds get run directories of their own; the log ends with the table."""
+    job = user.sbatch(DIGITS, *TINY[:2], "--train.seed", 3)
+    assert user.slurm.wait(job)["JobState"] == "COMPLETED", user.log(job)
+    log = user.log(job)
+    (run,) = (user.clone / "runs").glob("digits-*seed3")
+    assert result(run)["seed"] == 3
+    assert re.search(r"calibrated .*\n(.*\n){0,4}curves: .*\n?$", log), log
+    assert json.loads((run / "state.json").read_text())["state"] == "done"
+    assert not list(run.glob(".outcome*"))
+
+
+def test_from_another_folder_on_two_nodes(user: User, tmp_path: Path) -> None:
+    """Two nodes, one process each; submitted by the file's path."""
+    variables = {"GZSL_VENV": sys.prefix, "GLOO_SOCKET_IFNAME": "lo"}
+    done = user.slurm.sbatch(
+        "-N", "2", str(user.clone / DIGITS), *map(str, TINY), "--run.dir", "runs/two",
+        cwd=tmp_path, variables=variables,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    job = done.stdout.split()[-1]
+    log = tmp_path / f"slurm-digits-{job}.out"
+    assert user.slurm.wait(job)["JobState"] == "COMPLETED", log.read_text()
+    assert "2 node(s) x 1 process(es) on CPUs (gloo)" in log.read_text()
+    assert result(user.clone / "runs" / "two")["world_size"] == 2
+
+
+def test_deepspeed_on_two_nodes(user: User) -> None:
+    pytest.importorskip("deepspeed")
+    job = user.sbatch(
+        "-N", 2, DIGITS, *TINY, "--run.dir", "runs/zero", "--train.strategy", "deepspeed",
+        "--train.precision", "float32", PROCESSES="1",
+    )  # fmt: skip
+    assert user.slurm.wait(job)["JobState"] == "COMPLETED", user.log(job)
+    assert result(user.clone / "runs" / "zero")["strategy"].startswith("deepspeed")
+    assert result(user.clone / "runs" / "zero")["world_size"] == 2
+
+
+def test_a_diverged_run_is_not_requeued(user: User) -> None:
+    job = user.sbatch(
+        DIGITS, *TINY, "--run.dir", "runs/diverged", "--train.learning_rate", "1e30",
+        "--train.precision", "float32", PROCESSES="1",
+    )  # fmt: skip
+    ended = user.slurm.wait(job)
+    assert (ended["JobState"], ended["ExitCode"], ended["Restarts"]) == ("FAILED", "3:0", "0")
+    assert last_line(user.log(job)).startswith("error: training diverged: ")
+
+
+def test_a_sweep_of_four(user: User) -> None:
+    """An array; submitted again, all its tasks are skipped."""
+    (user.clone / "sweep.yaml").write_text(
+        "data: {digits: configs/digits.yaml}\nmethods: [iapc, wgan]\nseeds: [0, 1]\ndir: runs/s\n"
+        "settings: {train.steps: 12, train.batch_size: 32, evaluation.calibration: none}\n"
+    )
+    for _ in range(2):
+        job = user.sbatch("--array=0-3", "-c", 1, "cluster/sweep.sbatch", "sweep.yaml")
+        for element in range(4):
+            ended = user.slurm.wait(f"{job}_{element}")
+            assert ended["JobState"] == "COMPLETED", user.log(job)
+    assert user.log(job).count("done already, skipped") == 4
+    assert len(list((user.clone / "runs" / "s").glob("*/result.json"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "words"),
+    [
+        ("cluster/train_cub.sbatch", [], "data.path data/cub.h5: cannot be read"),
+        (DIGITS, ["--train.stepz", "3"], "did you mean --train.steps?"),
+        (DIGITS, ["--run.dir", "/proc/gzsl_dist"], "run directory /proc/gzsl_dist"),
+        ("cluster/sweep.sbatch", ["missing.yaml"], "missing.yaml"),
+    ],
+)
+def test_bad_input_ends_a_job_with_2(
+    user: User, script: str, arguments: list[str], words: str
+) -> None:
+    job = user.sbatch("--array=0", "-c", 1, "-o", "slurm-bad-%A.out", script, *arguments)
+    ended = user.slurm.wait(job)
+    assert (ended["JobState"], ended["ExitCode"], ended["Restarts"]) == ("FAILED", "2:0", "0")
+    errors = [line for line in user.log(job).splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, user.log(job)
+    assert words in errors[0]
+
+
+def test_an_environment_without_the_package(user: User, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").write_text("#!/bin/sh\necho no such module >&2\nexit 1\n")
+    (tmp_path / "bin" / "python").chmod(0o755)
+    job = user.sbatch(DIGITS, GZSL_VENV=str(tmp_path))
+    assert user.slurm.wait(job)["ExitCode"] == "2:0"
+    assert f"error: environment {tmp_path} lacks gzsl_dist" in last_line(user.log(job))
+
+
+def test_a_log_that_cannot_be_written_is_no_loop(user: User) -> None:
+    """Slurm itself ends such a job, before anything of ours runs."""
+    job = user.sbatch("-o", "/proc/none/log", DIGITS)
+    ended = user.slurm.wait(job)
+    assert ended["JobState"] == "FAILED"
+    assert ended["Restarts"] == "0"
+
+
+def test_dry_run_tells_what_is_missing(user: User) -> None:
+    code, stdout, stderr = user.bash(DIGITS, "--dry-run", "--train.seed", "3")
+    assert (code, stderr) == (0, "")
+    assert "runs/digits-seed3" in stdout
+    assert stdout.endswith("nothing is missing\n")
+    code, _, stderr = user.bash("cluster/train_cub.sbatch", "--dry-run")
+    assert code == 2
+    assert re.fullmatch(r"missing +data.path data/cub.h5: cannot be read .*\n", stderr)
+    assert not (user.clone / "runs" / "digits-seed3").exists()
+
+
+def test_outside_a_job_the_scripts_tell_how_to_submit_them(user: User) -> None:
+    code, _, stderr = user.bash("cluster/train_sun.sbatch")
+    assert code == 2
+    assert stderr.startswith("error: this is no Slurm job: sbatch cluster/train_sun.sbatch")
+    assert stderr.count("\n") == 1
+
+
+def test_no_nodes_are_refused_by_sbatch_itself(user: User) -> None:
+    done = user.slurm.sbatch("-N", "0", DIGITS, cwd=user.clone)
+    assert done.returncode != 0
+    assert not done.stdout
+
+
+def test_cub_chooses_the_configuration_whose_data_are_there(user: User) -> None:
+    (user.clone / "data").mkdir(exist_ok=True)
+    (user.clone / "data" / "cub_vgg_sent.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    try:
+        code, stdout, _ = user.bash("cluster/train_cub.sbatch", "--dry-run")
+        assert code == 0
+        assert "--config configs/cub_cpu.yaml" in stdout
+        code, _, stderr = user.bash(
+            "cluster/train_cub.sbatch", "--dry-run", CONFIG="configs/cub.yaml"
+        )
+        assert code == 2
+        assert "data/cub.h5" in stderr
+    finally:
+        (user.clone / "data" / "cub_vgg_sent.h5").unlink()
