@@ -19,6 +19,9 @@ from pydantic import (
     model_validator,
 )
 
+from gzsl_dist.nested import fill
+from gzsl_dist.presets import PRESETS
+
 EMBEDDED = "digits"  # the name of the embedded data set
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -254,47 +257,6 @@ def is_free_to_differ(name: str) -> bool:
     return any(name == free or name.startswith(free + ".") for free in FREE_TO_DIFFER)
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "iapc": {
-        "loss": {
-            "critic": {"prototype": 1.0, "instance": 1.0, "comparator": 1.0},
-            "generator": {"prototype": 1.0, "instance": 1.0, "comparator": 1.0},
-            "prototype": {"adaptive": True},
-            "instance": {"form": "adaptive"},
-        },
-        "evaluation": {"space": "h"},
-    },
-    "proxy_anchor": {
-        "loss": {
-            "critic": {"prototype": 1.0, "instance": 0.0, "comparator": 0.0},
-            "generator": {"prototype": 1.0, "instance": 0.0, "comparator": 0.0},
-            "prototype": {"adaptive": False},
-            "instance": {"form": "fixed"},
-        },
-        "evaluation": {"space": "h"},
-    },
-    "ce_gzsl": {
-        "loss": {
-            "critic": {"prototype": 0.0, "instance": 1.0, "comparator": 1.0},
-            "generator": {"prototype": 0.0, "instance": 0.001, "comparator": 0.001},
-            "prototype": {"adaptive": False},
-            "instance": {"form": "supcon"},
-        },
-        "evaluation": {"space": "h"},
-    },
-    "wgan": {
-        "loss": {
-            "critic": {"prototype": 0.0, "instance": 0.0, "comparator": 0.0},
-            "generator": {"prototype": 0.0, "instance": 0.0, "comparator": 0.0},
-            "prototype": {"adaptive": False},
-            "instance": {"form": "fixed"},
-        },
-        "evaluation": {"space": "x"},
-    },
-}
-"""What `method` fills in where nothing else is given. All methods share one harness."""
-
-
 class Config(Section):
     """All settings of a run."""
 
@@ -342,35 +304,3 @@ class Config(Section):
     def run_dir(self) -> Path:
         """The run directory (`gzsl_dist.command_line` fills in the default)."""
         return Path(self.run.dir or "runs/digits")
-
-
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Values of `over`, and those of `base` that `over` lacks, level by level."""
-    result = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict)
-        result[key] = merge(base[key], value) if both else value
-    return result
-
-
-def fill(preset: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """`values`, and what `preset` has where they lack it or hold null, level by level."""
-    result = dict(values)
-    for key, value in preset.items():
-        given = values.get(key)
-        if given is None:
-            result[key] = value
-        elif isinstance(value, dict) and isinstance(given, dict):
-            result[key] = fill(value, given)
-    return result
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted name."""
-    result: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            result |= flat(value, f"{prefix}{key}.")
-        else:
-            result[prefix + key] = value
-    return result

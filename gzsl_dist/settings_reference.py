@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from gzsl_dist.command_line import setting_fields, value_hint
-from gzsl_dist.config import PRESETS, flat
+from gzsl_dist.nested import flat
+from gzsl_dist.presets import PRESETS
 
 HEAD = """# Settings
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from gzsl_dist.config import Config, flat
+from gzsl_dist.config import Config
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import ScoredRows, seen_unseen_curve
 from gzsl_dist.evaluation.result import Result
 from gzsl_dist.evaluation.score import ScoredProblem
 from gzsl_dist.monitoring.diagnostics import Diagnostics, plane
+from gzsl_dist.nested import flat
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

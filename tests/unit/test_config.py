@@ -9,9 +9,10 @@ import pytest
 import yaml
 
 from gzsl_dist.command_line import add_setting_arguments, config_from_arguments, setting_fields
-from gzsl_dist.config import PRESETS, Config
+from gzsl_dist.config import Config
 from gzsl_dist.config_file import to_yaml
 from gzsl_dist.errors import InputError
+from gzsl_dist.presets import PRESETS
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 CONFIGS = [path for path in CONFIGS if path.parent.name not in ("deepspeed", "sweeps")]
