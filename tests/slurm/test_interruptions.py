@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from gzsl_dist.monitoring.logbook import read_metrics
 
+from .cluster import Cluster
 from .conftest import User, last_line
 
 pytestmark = pytest.mark.slurm
@@ -30,7 +31,35 @@ LONG = (*TINY[2:], "--train.steps", 160, "--checkpoint.every", 40)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(slurm: Any, clone: Path) -> Path:
+def limited(slurm: Cluster, clone: Path) -> tuple[str, threading.Thread]:
+    """A job of one minute whose trainers are held until Slurm warns of its end.
+
+    Slurm looks at limits every half minute; the other tests run in the meantime.
+    """
+    user = User(slurm, clone)
+    job = user.sbatch(
+        "-c", 2, "--time=1", "--signal=B:USR1@50", DIGITS, *LONG, "--run.dir", "runs/limited"
+    )
+
+    def hold() -> None:
+        wait_for_steps(user, job, clone / "runs" / "limited")
+        trainers = slurm.trainers(job)
+        assert len(trainers) == 2
+        for pid in trainers:
+            os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: "signal received" in user.log(job), lambda: user.log(job))
+        for pid in trainers:
+            os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: slurm.job(job)["Restarts"] == "1", lambda: user.log(job))
+        slurm.slurm("scontrol", "update", f"JobId={job}", "TimeLimit=5")  # enough, this time
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    return job, thread
+
+
+@pytest.fixture(scope="module")
+def undisturbed(slurm: Cluster, clone: Path, limited: object) -> Path:
     """The long run on one node, two processes, never interrupted."""
     user = User(slurm, clone)
     job = user.sbatch("-c", 2, DIGITS, *LONG, "--run.dir", "runs/undisturbed")
@@ -77,25 +106,6 @@ def test_preempted_it_saves_requeues_and_goes_on(user: User, undisturbed: Path) 
     assert_same_run(directory, undisturbed)
 
 
-def test_a_time_limit_is_survived(user: User, undisturbed: Path) -> None:
-    """Slurm sends the signal some 50 s before the limit of a minute; until then the run is held."""
-    directory = user.clone / "runs" / "limited"
-    job = user.sbatch(
-        "-c", 2, "--time=1", "--signal=B:USR1@50", DIGITS, *LONG, "--run.dir", "runs/limited"
-    )
-    wait_for_steps(user, job, directory)
-    trainers = user.slurm.trainers(job)
-    assert len(trainers) == 2
-    for pid in trainers:
-        os.kill(pid, signal.SIGSTOP)
-    wait_until(lambda: "signal received" in user.log(job), lambda: user.log(job))
-    for pid in trainers:
-        os.kill(pid, signal.SIGCONT)
-    assert user.slurm.wait(job)["JobState"] == "COMPLETED", user.log(job)
-    assert "requeueing (0 before)" in user.log(job)
-    assert_same_run(directory, undisturbed)
-
-
 def test_an_administrator_requeues(user: User, undisturbed: Path) -> None:
     directory = user.clone / "runs" / "requeued"
     job = user.sbatch("-c", 2, DIGITS, *LONG, "--run.dir", "runs/requeued")
@@ -104,6 +114,17 @@ def test_an_administrator_requeues(user: User, undisturbed: Path) -> None:
     assert user.slurm.wait(job)["JobState"] == "COMPLETED", user.log(job)
     assert user.slurm.job(job)["Restarts"] == "1"
     assert_same_run(directory, undisturbed)
+
+
+def test_a_time_limit_is_survived(
+    user: User, undisturbed: Path, limited: tuple[str, threading.Thread]
+) -> None:
+    job, thread = limited
+    thread.join()
+    assert user.slurm.wait(job)["JobState"] == "COMPLETED", user.log(job)
+    assert "signal received" in user.log(job)
+    assert "requeueing (0 before)" in user.log(job)
+    assert_same_run(user.clone / "runs" / "limited", undisturbed)
 
 
 def test_a_node_dies(user: User, undisturbed: Path) -> None:
@@ -133,10 +154,11 @@ def test_a_cancelled_job_is_not_requeued(user: User) -> None:
 
 
 def test_requeues_are_limited(user: User) -> None:
+    """And a signal to the trainers alone, as --signal without B: sends it, works as well."""
     directory = user.clone / "runs" / "often"
     job = user.sbatch("-c", 2, DIGITS, *LONG, "--run.dir", "runs/often", GZSL_MAX_REQUEUES="0")
     wait_for_steps(user, job, directory)
-    user.slurm.slurm("scancel", "--batch", "--signal=USR1", job)
+    user.slurm.slurm("scancel", "--signal=USR1", job)
     ended = user.slurm.wait(job)
     assert (ended["JobState"], ended["ExitCode"]) == ("FAILED", "75:0")
     assert "not requeued, after 0 requeues (GZSL_MAX_REQUEUES=0)" in last_line(user.log(job))
