@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
     from gzsl_dist.bank.reader import BankReader
     from gzsl_dist.distributed.processes import start_processes
-    from gzsl_dist.evaluation.bank_rows import BankRows, bank_rows, check_fits
+    from gzsl_dist.evaluation.bank_rows import BankRows, bank_rows, bank_weights, check_fits
     from gzsl_dist.evaluation.result import result_of
     from gzsl_dist.evaluation.score import score_problem
     from gzsl_dist.monitoring.tables import print_result
@@ -47,6 +47,7 @@ def main(arguments: list[str]) -> int:
     with start_processes(timeout=AN_HOUR) as processes:
         trained = processes.together(lambda: load_run(options.run, processes))
         problem, synthetic, networks = trained.problem, None, trained.networks
+        weights = None
         if options.bank is not None:
             space = trained.config.evaluation.space or "x"
 
@@ -58,12 +59,15 @@ def main(arguments: list[str]) -> int:
             rows = processes.together(open_bank)
             in_memory = rows.bytes <= options.bank_memory << 20 and not rows.embedded
             synthetic = rows.in_memory() if in_memory else rows
+            per_class = trained.config.evaluation.rows_per_class
+            weights = bank_weights(rows.reader, problem, per_class)
         scored = score_problem(
             networks,
             problem,
             trained.config,
             processes,
             synthetic,
+            class_weights=weights,
             shard_classes=options.shard_classes,
         )
         result = result_of(

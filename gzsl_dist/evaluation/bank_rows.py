@@ -62,6 +62,18 @@ class BankRows:
         )
 
 
+def bank_weights(reader: BankReader, problem: Problem, rows_per_class: int) -> torch.Tensor:
+    """``(classes,)`` what a row of each class counts, so that a bank's size is no prior.
+
+    A class of a bank counts as much as `rows_per_class` rows, however many it has: a larger bank
+    estimates the same objective with less noise, and the calibration factor still fits.
+    """
+    weights = torch.ones(len(problem.classes))
+    for number in range(problem.seen_count, len(problem.classes)):
+        weights[number] = rows_per_class / reader.class_counts[problem.names[number]]
+    return weights
+
+
 def check_fits(
     reader: BankReader,
     problem: Problem,

@@ -65,6 +65,7 @@ def fit_softmax_blocks(
     *,
     weight_decay: float,
     iterations: int,
+    class_weights: Tensor | None = None,
 ) -> SoftmaxClassifier:
     """Minimize the mean cross-entropy plus ``weight_decay / 2 * ||W||^2`` over all rows.
 
@@ -80,8 +81,11 @@ def fit_softmax_blocks(
         processes: the job.
         weight_decay: strength of the L2 penalty, of weights but not of biases.
         iterations: of L-BFGS at most.
+        class_weights: ``(class_count,)`` what a row of each class counts, default 1.
     """
-    count, length = count_and_length(blocks, like, processes)
+    if class_weights is None:
+        class_weights = like.new_ones(class_count)
+    count, length = count_and_length(blocks, like, class_weights, processes)
     weight = like.new_zeros(class_count, like.shape[1])
     bias = like.new_zeros(class_count)
     optimizer = lbfgs(weight, bias, iterations)
@@ -96,9 +100,11 @@ def fit_softmax_blocks(
             # in place, since logits of many classes are the largest thing here
             scores = torch.log_softmax(rows @ scaled + bias, dim=1)
             at_label = torch.arange(len(labels), device=labels.device), labels
-            flat[-1] -= scores[at_label].sum()
+            counts = class_weights[labels]
+            flat[-1] -= scores[at_label] @ counts
             slope = scores.exp_()
             slope[at_label] -= 1
+            slope *= counts[:, None]
             of_weight.addmm_(slope.T, rows)
             of_bias += slope.sum(dim=0)
         processes.add(flat)
@@ -122,11 +128,14 @@ def lbfgs(weight: Tensor, bias: Tensor, iterations: int) -> torch.optim.LBFGS:
     )
 
 
-def count_and_length(blocks: RowBlocks, like: Tensor, processes: Processes) -> tuple[float, float]:
-    """Number of rows of all processes and root mean square length of their inputs."""
+def count_and_length(
+    blocks: RowBlocks, like: Tensor, class_weights: Tensor, processes: Processes
+) -> tuple[float, float]:
+    """Weight of the rows of all processes and root mean square length of their inputs."""
     totals = like.new_zeros(2, dtype=torch.float64)
     for inputs, labels in blocks():
-        totals[0] += len(labels)
-        totals[1] += at_least_float32(inputs).double().square().sum()
+        counts = class_weights[labels].double()
+        totals[0] += counts.sum()
+        totals[1] += at_least_float32(inputs).double().square().sum(dim=1) @ counts
     count, squares = processes.add(totals).tolist()
     return count, max((squares / max(count, 1)) ** 0.5, 1e-12)

@@ -69,6 +69,7 @@ def score_problem(
     processes: Processes,
     synthetic: Rows | BankRows | None = None,
     *,
+    class_weights: Tensor | None = None,
     shard_classes: bool = False,
 ) -> ScoredProblem:
     """Fit the classifier on real seen and synthetic unseen rows, and score the test rows.
@@ -80,6 +81,7 @@ def score_problem(
         processes: the job; each process takes a share of all rows.
         synthetic: this process's rows of unseen classes; `BankRows` are read anew for every
             evaluation of the classifier's objective; default `synthetic_rows`.
+        class_weights: ``(classes,)`` what a row of each class counts, default 1.
         shard_classes: spread the classifier's weights over the processes.
     """
     settings, space = config.evaluation, config.evaluation.space or "x"
@@ -103,6 +105,7 @@ def score_problem(
         processes,
         weight_decay=settings.weight_decay,
         iterations=settings.iterations,
+        class_weights=None if class_weights is None else class_weights.to(real),
     )
 
     def scored(rows: Rows) -> ScoredRows:

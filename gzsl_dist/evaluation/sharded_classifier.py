@@ -33,6 +33,7 @@ def fit_softmax_sharded(
     *,
     weight_decay: float,
     iterations: int,
+    class_weights: Tensor | None = None,
 ) -> SoftmaxClassifier:
     """`gzsl_dist.evaluation.classifier.fit_softmax_blocks` with classes sharded over processes.
 
@@ -41,7 +42,9 @@ def fit_softmax_sharded(
     Returns:
         The whole classifier, on every process.
     """
-    count, length = count_and_length(blocks, like, processes)
+    if class_weights is None:
+        class_weights = like.new_ones(class_count)
+    count, length = count_and_length(blocks, like, class_weights, processes)
     mine = processes.share(class_count)
     weight = like.new_zeros(mine.stop - mine.start, like.shape[1])
     bias = like.new_zeros(len(weight))
@@ -54,7 +57,9 @@ def fit_softmax_sharded(
         loss = like.new_zeros(())
         for rows, labels in _everyones(blocks, like, processes):
             losses, slope = sharded_cross_entropy(rows @ scaled + bias, labels, mine, processes)
-            loss += losses.sum()
+            counts = class_weights[labels]
+            loss += losses @ counts
+            slope *= counts[:, None]
             of_weight.addmm_(slope.T, rows)
             of_bias += slope.sum(dim=0)
         weight.grad = of_weight / (count * length) + weight_decay * weight

@@ -20,7 +20,7 @@ from gzsl_dist.bank.reader import BankReader
 from gzsl_dist.bank.writer import write_bank
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.classifier import SoftmaxClassifier, fit_softmax, fit_softmax_blocks
+from gzsl_dist.evaluation.classifier import SoftmaxClassifier, fit_softmax_blocks
 from gzsl_dist.evaluation.sharded_classifier import fit_softmax_sharded, sharded_cross_entropy
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.generator import Generator
@@ -128,7 +128,8 @@ def rows() -> tuple[Tensor, Tensor]:
 
 
 Fit = Callable[..., SoftmaxClassifier]
-SETTINGS = {"weight_decay": 1e-3, "iterations": 20}
+WEIGHTS = torch.tensor([1, 1, 0.2, 3, 1, 1, 0.5], dtype=torch.float64)
+SETTINGS = {"weight_decay": 1e-3, "iterations": 20, "class_weights": WEIGHTS}
 
 
 def fit_here(processes: Processes, fit: Fit) -> list[Tensor]:
@@ -166,7 +167,7 @@ def all_here(processes: Processes) -> list[list[Tensor]]:
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_blocks_and_sharded_classes_give_the_classifier_of_rows_in_memory(world_size: int) -> None:
     inputs, labels = rows()
-    expected = fit_softmax(inputs, labels, 7, ALONE, **SETTINGS)
+    expected = fit_softmax_blocks(lambda: [(inputs, labels)], inputs[:0], 7, ALONE, **SETTINGS)
     logits, targets = many_logits()
     logits.requires_grad_()
     losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")

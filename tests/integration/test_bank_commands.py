@@ -111,6 +111,8 @@ def test_out_of_core_and_sharded_give_the_figures_of_rows_in_memory(
     sharded = measured(trained, tmp_path / "3.json", *limited, "--shard-classes", processes=2)
     assert out_of_core == in_memory
     assert sharded == in_memory
+    # 2200 rows of an unseen class do not drown the seen ones: they count as rows_per_class
+    assert abs(in_memory["raw"]["S"] - measured(trained, tmp_path / "6.json")["raw"]["S"]) < 0.1
     # the stored embeddings are those that the network would make of the features
     embedded = measured(trained, tmp_path / "4.json", "--bank", bank)
     synthesized = synthesize(trained, tmp_path / "5.h5", per_class=50)

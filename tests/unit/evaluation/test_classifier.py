@@ -8,7 +8,11 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.evaluation.classifier import SoftmaxClassifier, fit_softmax
+from gzsl_dist.evaluation.classifier import (
+    SoftmaxClassifier,
+    fit_softmax,
+    fit_softmax_blocks,
+)
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 
@@ -63,3 +67,19 @@ def test_a_class_without_rows_is_never_preferred() -> None:
 def test_scores_are_log_probabilities() -> None:
     x, y = rows()
     assert fit(x, y).scores(x).exp().sum(dim=1).numpy() == pytest.approx(1, abs=1e-5)
+
+
+def test_rows_that_count_less_are_as_fewer_rows() -> None:
+    """Each row of class 3 three times, at a third of the weight, changes nothing."""
+    x, y = rows()
+    often = torch.where(y == 3, 3, 1)
+    weights = torch.tensor([1.0, 1.0, 1.0, 1 / 3])
+    many_x, many_y = x.repeat_interleave(often, dim=0), y.repeat_interleave(often)
+    settings = {"weight_decay": 1e-2, "iterations": 500}
+    weighted = fit_softmax_blocks(
+        lambda: zip(many_x.split(50), many_y.split(50), strict=True),
+        x[:0], 4, ALONE, class_weights=weights, **settings,
+    )  # fmt: skip
+    torch.testing.assert_close(weighted.scores(x), fit(x, y).scores(x), atol=1e-3, rtol=1e-3)
+    unweighted = fit_softmax(many_x, many_y, 4, ALONE, **settings)
+    assert (unweighted.scores(x) - fit(x, y).scores(x)).abs().max() > 0.1
