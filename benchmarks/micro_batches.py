@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import resource
 import statistics
 import sys
 import time
@@ -51,6 +50,7 @@ def measure(options: argparse.Namespace, micro: int | None) -> tuple[float, floa
 
     from gzsl_dist.distributed.processes import Processes
     from gzsl_dist.distributed.strategies import SingleStrategy
+    from gzsl_dist.monitoring.throughput import peak_bytes
     from gzsl_dist.training.loop import Trainer
 
     torch.set_num_threads(1)
@@ -71,17 +71,13 @@ def measure(options: argparse.Namespace, micro: int | None) -> tuple[float, floa
     states = {name: side.state_dict() for name, side in small.sides.items()}
     for name, side in trainer.sides.items():
         side.load_state_dict(states[name])
-    before = peak()
+    before = peak_bytes()
     times = []
     for step in range(options.steps):
         started = time.perf_counter()
         trainer.train_step(step)
         times.append(time.perf_counter() - started)
-    return peak() - before, statistics.median(times)
-
-
-def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return peak_bytes() - before, statistics.median(times)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,11 @@ class DataSettings(Section):
     path: PathText = Field(
         EMBEDDED, description="A file made by `gzsl_dist.prepare`, or `digits`, the embedded set."
     )
+    in_memory: Literal["auto", "true", "false"] = Field(
+        "auto",
+        description="Whether features are held in memory or read from the file row by row; auto: "
+        "in memory up to a quarter of what is free, shared by a machine's processes.",
+    )
     semantics_norm: PositiveFloat | None = Field(
         8.0,
         description="Length that every class's semantic vector is scaled to; null keeps it as "
@@ -240,6 +245,7 @@ FREE_TO_DIFFER = (
     "run",
     "log",
     "checkpoint",
+    "data.in_memory",
     "train.strategy",
     "train.deepspeed_config",
     "train.device",

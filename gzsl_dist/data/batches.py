@@ -58,7 +58,11 @@ class BatchSource:
         device: torch.device,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.features = rows.features.to(device, dtype)
+        # In memory, all rows are where they are used; on disk, each draw reads its own.
+        self.features = rows.features
+        if isinstance(rows.features, Tensor):
+            self.features = rows.features.to(device, dtype)
+        self.device, self.dtype = device, dtype
         self.labels = rows.labels.to(device)
         self.batch_size = batch_size
         self.slots = slots
@@ -80,11 +84,13 @@ class BatchSource:
 
     def batch(self, draw: int) -> Batch:
         """The slots of a draw."""
-        device, dtype = self.features.device, self.features.dtype
-        ids = torch.from_numpy(self.row_ids(draw)).to(device)
+        device, dtype = self.device, self.dtype
+        ids = torch.from_numpy(self.row_ids(draw))
+        if isinstance(self.features, Tensor):
+            ids = ids.to(device)
         return Batch(
-            features=self.features[ids],
-            labels=self.labels[ids],
+            features=self.features[ids].to(device, dtype),
+            labels=self.labels[ids.to(device)],
             noise=normals(self.seed, Stream.NOISE, draw, self.slots, self.noise_dim).to(
                 device, dtype
             ),

@@ -9,7 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+from gzsl_dist.data.features import Features, StoredFeatures, blocks
+from gzsl_dist.data.features import FloatArray as FloatArray
+
 IntArray = NDArray[np.int64]
 
 REQUIRED_SPLITS = ("trainval", "test_seen", "test_unseen")
@@ -22,7 +24,7 @@ class Dataset:
 
     Attributes:
         name: what results are reported under, for example ``CUB``.
-        features: ``(rows, d_x)`` float32, not scaled.
+        features: ``(rows, d_x)`` float32, not scaled; an array, or read from disk when needed.
         labels: ``(rows,)`` int64, 0-based index into `classes`.
         semantics: ``(classes, d_a)`` float32, as published (not scaled).
         classes: the name of every class, in the order of `semantics`.
@@ -32,7 +34,7 @@ class Dataset:
     """
 
     name: str
-    features: FloatArray
+    features: Features
     labels: IntArray
     semantics: FloatArray
     classes: tuple[str, ...]
@@ -51,9 +53,17 @@ class Dataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of all contents but the name; equal for equal data in any file."""
+        """SHA-256 (hex) of all contents but the name; equal for equal data in any file.
+
+        That of features on disk is the one they were written with.
+        """
+        if isinstance(self.features, StoredFeatures):
+            return self.features.fingerprint
         digest = hashlib.sha256()
-        for array in (self.features, self.labels, self.semantics):
+        digest.update(str(("<f4", self.features.shape)).encode())
+        for block in blocks(self.features):
+            digest.update(np.ascontiguousarray(block).data)
+        for array in (self.labels, self.semantics):
             digest.update(str((array.dtype.str, array.shape)).encode())
             digest.update(np.ascontiguousarray(array).data)
         digest.update("\0".join(self.classes).encode())

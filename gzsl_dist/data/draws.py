@@ -26,6 +26,7 @@ class Stream(IntEnum):
     MIX = 3
     BANK = 4
     SPLIT = 5
+    SIMULATED = 6
     SHUFFLED_BLOCKS = 16
     SHUFFLED_ROWS = 17
 

@@ -9,8 +9,12 @@ from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.errors import InputError
 
 
-def load_dataset(path: str) -> Dataset:
+def load_dataset(path: str, in_memory: str = "true") -> Dataset:
     """Load ``digits``, a file made by ``prepare``, or a folder made by ``simulate``.
+
+    Args:
+        path: `data.path`.
+        in_memory: `data.in_memory`; see `gzsl_dist.data.store.read_dataset`.
 
     Raises:
         InputError: it does not exist, is no data set, or is wrong in itself.
@@ -29,4 +33,4 @@ def load_dataset(path: str) -> Dataset:
             f"data.path {path}: MATLAB files are prepared first: "
             "python -m gzsl_dist.prepare FEATURES SPLITS OUT.h5"
         )
-    return read_dataset(file)
+    return read_dataset(file, in_memory)

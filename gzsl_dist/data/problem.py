@@ -15,15 +15,38 @@ from torch import Tensor
 from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset, IntArray
 from gzsl_dist.data.draws import Stream, permutation
+from gzsl_dist.data.features import Features, StoredFeatures
 from gzsl_dist.data.scaling import Scaling, scale_semantics
 from gzsl_dist.errors import InputError
+
+
+class ScaledFeatures:
+    """``(rows, d_x)`` of features on disk, scaled as they are read.
+
+    Args:
+        stored: all rows of the data set.
+        rows: which of them these are.
+        scaling: applied to each.
+    """
+
+    def __init__(self, stored: Features, rows: IntArray, scaling: Scaling) -> None:
+        self._stored, self._rows, self._scaling = stored, rows, scaling
+        self.shape = (len(rows), stored.shape[1])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, rows: slice | Tensor) -> Tensor:
+        """Read the rows of a slice, or of row numbers."""
+        index = rows if isinstance(rows, slice) else rows.numpy()
+        return torch.from_numpy(self._scaling(self._stored[self._rows[index]]))
 
 
 @dataclass(frozen=True)
 class Rows:
     """Scaled features ``(rows, d_x)`` and labels ``(rows,)`` in the problem's own numbering."""
 
-    features: Tensor
+    features: Tensor | ScaledFeatures
     labels: Tensor
 
     def __len__(self) -> int:
@@ -148,13 +171,14 @@ def _build(
     classes = np.concatenate([seen_classes, np.unique(dataset.labels[unseen])])
     number = np.full(len(dataset.classes), -1)
     number[classes] = np.arange(len(classes))
-    scaling = Scaling.fit(dataset.features[train], config.data.feature_transform)
+    stored = dataset.features
+    scaling = Scaling.fit(stored, config.data.feature_transform, train)
 
     def rows(index: IntArray) -> Rows:
-        return Rows(
-            torch.from_numpy(scaling(dataset.features[index])),
-            torch.from_numpy(number[dataset.labels[index]]),
-        )
+        labels = torch.from_numpy(number[dataset.labels[index]])
+        if isinstance(stored, StoredFeatures):
+            return Rows(ScaledFeatures(stored, index, scaling), labels)
+        return Rows(torch.from_numpy(scaling(stored[index])), labels)
 
     semantics = scale_semantics(dataset.semantics[classes], config.data.semantics_norm)
     return Problem(

@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from gzsl_dist.data.dataset import FloatArray
+from gzsl_dist.data.dataset import FloatArray, IntArray
+from gzsl_dist.data.features import BLOCK_ROWS, Features
 
 Transform = Literal["none", "sqrt", "log1p"]
 
@@ -27,11 +28,24 @@ class Scaling:
     extent: FloatArray
 
     @classmethod
-    def fit(cls, features: FloatArray, transform: Transform = "none") -> Scaling:
-        """Fit on ``(training rows, d_x)``."""
-        transformed = apply_transform(features, transform)
-        minimum = transformed.min(axis=0)
-        extent = transformed.max(axis=0) - minimum
+    def fit(
+        cls, features: Features, transform: Transform = "none", rows: IntArray | None = None
+    ) -> Scaling:
+        """Fit on the training rows, block by block.
+
+        Args:
+            features: ``(rows, d_x)``.
+            transform: applied before.
+            rows: ``(training rows,)`` which to fit on, default all.
+        """
+        numbers = np.arange(len(features)) if rows is None else np.sort(rows)
+        minimum = np.full(features.shape[1], np.inf, dtype=np.float32)
+        maximum = -minimum
+        for first in range(0, len(numbers), BLOCK_ROWS):
+            block = apply_transform(features[numbers[first : first + BLOCK_ROWS]], transform)
+            np.minimum(minimum, block.min(axis=0), out=minimum)
+            np.maximum(maximum, block.max(axis=0), out=maximum)
+        extent = maximum - minimum
         return cls(transform, minimum, np.where(extent > 0, extent, 1).astype(np.float32))
 
     def __call__(self, features: FloatArray) -> FloatArray:

@@ -8,9 +8,8 @@ import numpy as np
 
 from gzsl_dist.data.dataset import Dataset, FloatArray, IntArray
 from gzsl_dist.data.draws import Stream, permutation, philox
+from gzsl_dist.data.features import BLOCK_ROWS
 from gzsl_dist.errors import InputError
-
-BLOCK = 4096  # rows drawn at a time
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ MINIMUM_ROWS = 4  # of a class: one to measure S on, and enough to train and val
 
 
 def simulate(like: str, rows: int | None = None, seed: int = 0) -> Dataset:
-    """Draw a data set.
+    """Draw a data set; its features are drawn when they are asked for.
 
     A class's mean is a fixed random two-layer function of its semantics, so unseen classes can be
     inferred; rows scatter around it along a few directions that all classes share, and features
@@ -66,7 +65,7 @@ def simulate(like: str, rows: int | None = None, seed: int = 0) -> Dataset:
     labels = np.arange(total, dtype=np.int64) % count
     return Dataset(
         name=f"simulated-{like}",
-        features=_features(means, labels, draw),
+        features=SimulatedFeatures(means, labels, seed),
         labels=labels,
         semantics=semantics,
         classes=tuple(f"class {number + 1}" for number in range(count)),
@@ -83,18 +82,43 @@ def _class_means(semantics: FloatArray, width: int, draw: np.random.Generator) -
     return means
 
 
-def _features(means: FloatArray, labels: IntArray, draw: np.random.Generator) -> FloatArray:
-    width, directions = means.shape[1], 32
-    shared = draw.standard_normal((directions, width), dtype=np.float32) / np.sqrt(directions)
-    features = np.empty((len(labels), width), dtype=np.float32)
-    for first in range(0, len(labels), BLOCK):
-        block = labels[first : first + BLOCK]
-        scatter = draw.standard_normal((len(block), directions), dtype=np.float32) @ shared
-        noise = draw.standard_normal((len(block), width), dtype=np.float32)
-        np.maximum(
-            means[block] + 0.5 * scatter + 0.3 * noise, 0, out=features[first : first + BLOCK]
-        )
-    return features
+class SimulatedFeatures:
+    """Rows around their classes' means, drawn block by block from the seed: none are kept.
+
+    Args:
+        means: ``(classes, d_x)``.
+        labels: ``(rows,)``.
+        seed: with a block's number, decides its rows.
+    """
+
+    def __init__(self, means: FloatArray, labels: IntArray, seed: int) -> None:
+        self._means, self._labels, self._seed = means, labels, seed
+        self.shape = (len(labels), means.shape[1])
+        draw = np.random.Generator(philox(seed, Stream.SIMULATED, 0))
+        directions = 32
+        self._shared = draw.standard_normal((directions, means.shape[1]), dtype=np.float32)
+        self._shared /= np.float32(directions**0.5)
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, rows: slice | IntArray) -> FloatArray:
+        """Draw rows of a slice, or of row numbers."""
+        numbers = np.arange(len(self))[rows]
+        found = np.empty((len(numbers), self.shape[1]), dtype=np.float32)
+        for block in np.unique(numbers // BLOCK_ROWS):
+            here = numbers // BLOCK_ROWS == block
+            found[here] = self._block(int(block))[numbers[here] - block * BLOCK_ROWS]
+        return found
+
+    def _block(self, number: int) -> FloatArray:
+        draw = np.random.Generator(philox(self._seed, Stream.SIMULATED, 1 + number))
+        labels = self._labels[number * BLOCK_ROWS : (number + 1) * BLOCK_ROWS]
+        directions, width = self._shared.shape
+        scatter = draw.standard_normal((len(labels), directions), dtype=np.float32) @ self._shared
+        noise = draw.standard_normal((len(labels), width), dtype=np.float32)
+        rows: FloatArray = np.maximum(self._means[labels] + 0.5 * scatter + 0.3 * noise, 0)
+        return rows
 
 
 def _splits(labels: IntArray, shape: Shape, order: IntArray) -> dict[str, IntArray]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import uuid
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import h5py
 import numpy as np
 
 from gzsl_dist.data.dataset import OPTIONAL_SPLITS, REQUIRED_SPLITS, Dataset
+from gzsl_dist.data.features import Features, StoredFeatures, blocks, fits_in_memory
 from gzsl_dist.data.hdf5 import DAMAGE, damaged, open_hdf5
 from gzsl_dist.data.validation import validate
 from gzsl_dist.errors import InputError
@@ -30,12 +33,18 @@ def write_dataset(path: Path, dataset: Dataset, *, overwrite: bool = False) -> N
         InputError: the file exists, or cannot be written.
     """
     check_target(path, overwrite=overwrite)
+    _check_room(path, 4 * dataset.features.shape[0] * dataset.features.shape[1])
     # A name of its own, so that two commands writing the same file do not spoil each other's.
     partial = path.with_name(f".writing-{uuid.uuid4().hex[:12]}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(partial, "w") as file:
-            file["features"] = dataset.features
+            # contiguous, so that its rows lie at known places
+            features = file.create_dataset("features", dataset.features.shape, "<f4")
+            first = 0
+            for block in blocks(dataset.features):
+                features[first : first + len(block)] = block
+                first += len(block)
             file["labels"] = dataset.labels
             file["semantics"] = dataset.semantics
             file.create_dataset("classes", data=list(dataset.classes), dtype=h5py.string_dtype())
@@ -53,12 +62,23 @@ def write_dataset(path: Path, dataset: Dataset, *, overwrite: bool = False) -> N
         partial.replace(path)
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # h5py raises the latter when closing fails
-        code = getattr(error, "errno", None)
+        told = re.search(r"errno = (\d+)", str(error))  # HDF5 may put it into its text only
+        code = getattr(error, "errno", None) or (int(told[1]) if told else None)
         reason = os.strerror(code) if code else str(error).splitlines()[0]
         raise InputError(f"{path}: cannot be written ({reason}); choose another place") from None
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()
+
+
+def _check_room(path: Path, size: int) -> None:
+    """Refuse a file that the disk has no room for, before hours are spent on it."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    disk = shutil.disk_usage(folder)
+    if disk.total and size > disk.free:  # a virtual file system has no size
+        raise InputError(
+            f"{path}: needs {size} bytes, {disk.free} are free; make room or choose another place"
+        )
 
 
 def _sync_folder(folder: Path) -> None:
@@ -86,8 +106,13 @@ def check_target(path: Path, *, overwrite: bool) -> None:
         raise InputError(f"{path}: exists already; choose another file or give --overwrite")
 
 
-def read_dataset(path: Path) -> Dataset:
+def read_dataset(path: Path, in_memory: str = "true") -> Dataset:
     """Read and check a data set.
+
+    Args:
+        path: the file.
+        in_memory: ``true``; ``false`` leaves the features on disk, where they are neither checked
+            nor compared with their fingerprint; ``auto`` decides by size.
 
     Raises:
         InputError: missing, not a prepared data set, damaged, or wrong in itself.
@@ -107,7 +132,7 @@ def read_dataset(path: Path) -> Dataset:
             splits = file["splits"]
             dataset = Dataset(
                 name=str(file.attrs["name"]),
-                features=np.asarray(file["features"], dtype=np.float32),
+                features=_features(path, file, in_memory),
                 labels=np.asarray(file["labels"], dtype=np.int64),
                 semantics=np.asarray(file["semantics"], dtype=np.float32),
                 classes=tuple(map(str, file["classes"].asstr()[:].ravel())),
@@ -122,6 +147,24 @@ def read_dataset(path: Path) -> Dataset:
         except DAMAGE as error:
             raise damaged(path, error) from None
     validate(dataset, str(path))
+    if isinstance(dataset.features, StoredFeatures):
+        return dataset
     if dataset.fingerprint != fingerprint:
         raise InputError(f"{path}: contents do not match their fingerprint; prepare it again")
     return dataset
+
+
+def _features(path: Path, file: h5py.File, in_memory: str) -> Features:
+    stored = file["features"]
+    size = 4 * int(np.prod(stored.shape, dtype=object))
+    if in_memory == "true" or (in_memory == "auto" and fits_in_memory(size)):
+        return np.asarray(stored, dtype=np.float32)
+    offset = stored.id.get_offset()
+    if offset is None or stored.dtype != np.dtype("<f4") or stored.ndim != 2:
+        raise InputError(
+            f"{path}: features are not in one piece of float32 (chunked or compressed), so they "
+            "cannot stay on disk; use --data.in_memory true, or prepare the data again"
+        )
+    if offset + size > path.stat().st_size:
+        raise InputError(f"{path}: truncated; make it again or give another file")
+    return StoredFeatures(path, offset, stored.shape, str(file.attrs["fingerprint"]))

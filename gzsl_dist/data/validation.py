@@ -25,7 +25,8 @@ def validate(dataset: Dataset, where: str | None = None) -> None:
     where = where or f"data set {dataset.name}"
     _check_shapes(dataset, where)
     _check_names(dataset, where)
-    _check_finite(dataset.features, "features", ("row", "rows"), where)
+    if isinstance(dataset.features, np.ndarray):  # on disk, they were checked when written
+        _check_finite(dataset.features, "features", ("row", "rows"), where)
     _check_finite(dataset.semantics, "semantics", ("class", "classes"), where)
     _check_range(dataset, where)
     _check_semantics(dataset, where)
@@ -51,7 +52,7 @@ def _check_shapes(dataset: Dataset, where: str) -> None:
                 f"{where}: {part} has shape {numbers.shape}; it must be a list of whole numbers"
             )
     rows = len(dataset.labels)
-    if dataset.features.ndim != 2 or len(dataset.features) != rows:
+    if len(dataset.features.shape) != 2 or len(dataset.features) != rows:
         raise InputError(
             f"{where}: features have shape {dataset.features.shape}, labels have {rows} rows; "
             "one row of features is needed for each label"
@@ -96,7 +97,9 @@ def _check_finite(array: np.ndarray, part: str, units: tuple[str, str], where: s
 
 def _check_range(dataset: Dataset, where: str) -> None:
     """Squares and sums of squares must fit into float32."""
-    largest = float(max(dataset.features.max(), -dataset.features.min()))
+    largest = 0.0
+    if isinstance(dataset.features, np.ndarray):
+        largest = float(max(dataset.features.max(), -dataset.features.min()))
     lengths = np.linalg.norm(dataset.semantics.astype(np.float64), axis=1)
     if largest > LARGEST:
         raise InputError(

@@ -57,7 +57,7 @@ class BankRows:
         width = self.reader.column(self.column)[1]
         empty = Rows(torch.empty(0, width), torch.empty(0, dtype=torch.int64))
         return Rows(
-            torch.cat([empty.features, *(part.features for part in parts)]),
+            torch.cat([empty.features[:], *(part.features[:] for part in parts)]),
             torch.cat([empty.labels, *(part.labels for part in parts)]),
         )
 

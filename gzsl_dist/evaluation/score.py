@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gzsl_dist.bank.generate import synthesize_class
 from gzsl_dist.config import Config
+from gzsl_dist.data.features import BLOCK_ROWS, fits_in_memory
 from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.bank_rows import BankRows
@@ -87,25 +92,24 @@ def score_problem(
     settings, space = config.evaluation, config.evaluation.space or "x"
     if synthetic is None:
         synthetic = synthetic_rows(networks, problem, config, processes)
-    device = networks.generator.output.weight.device
     mine = processes.share(len(problem.train))
-    real = classifier_input(networks, problem.train.features[mine], space)
-    real_labels = problem.train.labels[mine].to(device)
+    real = _real_blocks(networks, problem.train, mine, space)
     if isinstance(synthetic, BankRows):
-        blocks = _from_bank(networks, real, real_labels, synthetic, space)
+        made = _from_bank(networks, synthetic, space)
     else:
-        inputs = torch.cat([real, classifier_input(networks, synthetic.features, space)])
-        labels = torch.cat([real_labels, synthetic.labels.to(device)])
-        blocks = _in_memory(at_least_float32(inputs), labels)
+        inputs = classifier_input(networks, synthetic.features[:], space)
+        made = _in_memory(inputs, synthetic.labels.to(inputs.device))
+    weight = networks.generator.output.weight
+    like = at_least_float32(classifier_input(networks, weight.new_empty(0, weight.shape[0]), space))
     fit = fit_softmax_sharded if shard_classes else fit_softmax_blocks
     classifier = fit(
-        blocks,
-        at_least_float32(real[:0]),
+        lambda: chain(real(), made()),
+        like,
         len(problem.classes),
         processes,
         weight_decay=settings.weight_decay,
         iterations=settings.iterations,
-        class_weights=None if class_weights is None else class_weights.to(real),
+        class_weights=None if class_weights is None else class_weights.to(like),
     )
 
     def scored(rows: Rows) -> ScoredRows:
@@ -115,21 +119,44 @@ def score_problem(
 
 
 def _in_memory(inputs: Tensor, labels: Tensor) -> RowBlocks:
-    return lambda: [(inputs, labels)]
+    inputs = at_least_float32(inputs)
+    return lambda: zip(inputs.split(BLOCK_ROWS), labels.split(BLOCK_ROWS), strict=True)
 
 
-def _from_bank(
-    networks: Networks, real: Tensor, real_labels: Tensor, bank: BankRows, space: str
-) -> RowBlocks:
+def _real_blocks(networks: Networks, rows: Rows, mine: slice, space: str) -> RowBlocks:
+    """This process's real rows; read and embedded anew for every pass if they are too many."""
+    device = networks.generator.output.weight.device
+    parts = list(_slices(mine))
+
     def blocks() -> Iterator[tuple[Tensor, Tensor]]:
-        size = bank.reader.info.block_rows
-        yield from zip(real.split(size), real_labels.split(size), strict=True)
+        for part in parts:
+            inputs = classifier_input(networks, rows.features[part], space)
+            yield at_least_float32(inputs), rows.labels[part].to(device)
+
+    if not isinstance(rows.features, Tensor) and not fits_in_memory(
+        4 * (mine.stop - mine.start) * rows.features.shape[1]
+    ):
+        return blocks
+    kept = list(blocks())
+    return lambda: kept
+
+
+def _slices(rows: slice) -> Iterator[slice]:
+    for first in range(rows.start, rows.stop, BLOCK_ROWS):
+        yield slice(first, min(first + BLOCK_ROWS, rows.stop))
+
+
+def _from_bank(networks: Networks, bank: BankRows, space: str) -> RowBlocks:
+    weight = networks.generator.output.weight
+
+    def blocks() -> Iterator[tuple[Tensor, Tensor]]:
         for rows in bank:
+            inputs = rows.features[:]
             if bank.embedded:
-                inputs = rows.features.to(real)
+                inputs = inputs.to(weight)
             else:
-                inputs = classifier_input(networks, rows.features, space)
-            yield inputs, rows.labels.to(real_labels.device)
+                inputs = classifier_input(networks, inputs, space)
+            yield inputs, rows.labels.to(weight.device)
 
     return blocks
 
@@ -142,7 +169,24 @@ def _score_rows(
     space: str,
     processes: Processes,
 ) -> ScoredRows:
-    mine = processes.share(len(rows))
-    scores = classifier.scores(classifier_input(networks, rows.features[mine], space))
-    everyone = processes.gather(scores, processes.sizes(len(rows)))
-    return ScoredRows.from_scores(everyone.cpu().numpy(), rows.labels.numpy(), seen_count)
+    """Scores of all classes are kept for one block at a time, and only what metrics need after."""
+    found = []
+    for part in _slices(processes.share(len(rows))):
+        scores = classifier.scores(classifier_input(networks, rows.features[part], space))
+        found.append(ScoredRows.from_scores(scores.cpu().numpy(), rows.labels[part], seen_count))
+    sizes = processes.sizes(len(rows))
+
+    def whole(name: str) -> NDArray[Any]:
+        parts = [getattr(part, name) for part in found]
+        own = np.concatenate(parts) if parts else np.empty(0, dtype=_TYPES[name])
+        return processes.gather(torch.from_numpy(own).to(processes.device), sizes).cpu().numpy()
+
+    return ScoredRows(
+        labels=rows.labels.numpy(),
+        best_seen=whole("best_seen"),
+        best_unseen=whole("best_unseen"),
+        lead=whole("lead"),
+    )
+
+
+_TYPES = {"best_seen": np.int64, "best_unseen": np.int64, "lead": np.float64}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from pathlib import Path
 
 import torch
 
@@ -46,8 +47,11 @@ class Throughput:
         return found
 
 
-def peak_bytes(device: torch.device) -> int:
+def peak_bytes(device: torch.device | None = None) -> int:
     """The most that this process has held: of the GPU's memory, or resident in the machine's."""
-    if device.type == "cuda":
+    if device is not None and device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    try:  # of this program alone; getrusage counts what it was forked from as well
+        return 1024 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+    except (OSError, IndexError, ValueError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

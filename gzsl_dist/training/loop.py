@@ -251,9 +251,12 @@ def fit(
             looking = last or step % config.evaluation.every == 0
             validating = looking and validate is not None
             saving = last or stopping or validating or step % config.checkpoint.every == 0
-            if looking or saving or step % config.log.every == 0:
-                latest = pending.collect() | throughput.figures(step)
-                latest["critic/wasserstein_estimate"] = -latest["critic/wasserstein_loss"]
+            logging = looking or step % config.log.every == 0
+            if logging or saving:
+                losses = pending.collect()
+            if logging:
+                latest = losses | throughput.figures(step)
+                latest["critic/wasserstein_estimate"] = -losses["critic/wasserstein_loss"]
                 latest["train/learning_rate"] = config.train.learning_rate
                 if looking:
                     networks = trainer.whole_networks()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
+from gzsl_dist.data.features import StoredFeatures
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.problem import final_problem, selection_problem
 from gzsl_dist.distributed.processes import Processes
@@ -48,7 +49,7 @@ def run(config: Config, processes: Processes, stop: StopSignal) -> Result:
     started = time.monotonic()
     strategy = choose_strategy(config.train, processes)
     processes.together(lambda: earlier_checkpoints(config.train.resume, "checkpoints"))
-    dataset = processes.together(lambda: load_dataset(config.data.path))
+    dataset = processes.together(lambda: load_dataset(config.data.path, config.data.in_memory))
     directory = open_run_directory(config, processes)
     say(
         processes,
@@ -56,6 +57,8 @@ def run(config: Config, processes: Processes, stop: StopSignal) -> Result:
         f"{len(dataset.unseen_classes)} unseen classes, {processes.world_size} process(es), "
         f"{strategy.name}, {processes.device.type}, {config.train.precision}; run in {directory}",
     )
+    if isinstance(dataset.features, StoredFeatures):
+        say(processes, f"features stay on disk: {dataset.features.path}")
     with locked(directory, processes), recorded_state(directory, processes.is_first):
         return finish(dataset, config, processes, strategy, directory, stop, started)
 

@@ -41,7 +41,7 @@ def load_run(run: Path, processes: Processes) -> TrainedRun:
     found = checkpoint.checkpoints(run / "checkpoints")
     if not found:
         raise InputError(f"{run}: has no checkpoint; let gzsl_dist.train get that far first")
-    dataset = load_dataset(config.data.path)
+    dataset = load_dataset(config.data.path, config.data.in_memory)
     problem = final_problem(dataset, config)
     networks = networks_for(problem, config).to(processes.device)
     made = made_for(problem, config, dataset.fingerprint)

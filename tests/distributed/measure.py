@@ -64,6 +64,7 @@ def problem() -> Problem:
         classes=np.arange(CLASSES),
         scaling=Scaling.fit(np.ones((2, FEATURES), dtype=np.float32), "none"),
         note="",
+        names=tuple(map(str, range(CLASSES))),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from gzsl_dist.data.problem import Rows
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Trainable, choose_strategy
 from gzsl_dist.models.networks import Networks, build_networks
+from gzsl_dist.monitoring.throughput import peak_bytes
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
 
 from . import plain
@@ -241,7 +241,7 @@ def test_micro_batches_take_less_memory() -> None:
 
 
 def memory_of_a_critic_step(processes: Processes, micro: int | None) -> int:
-    """Growth of the process's peak, in KiB, in a step of 8,000 rows and hidden layers of 500."""
+    """Growth of the process's peak, in bytes, in a step of 8,000 rows and hidden layers of 500."""
     sizes = SIZES | {"critic_hidden": 500, "embedding_dim": 500, "comparator_hidden": 500}
     train = {"batch_size": 8000, "micro_batch_size": micro}
     loss = {"generator": {"instance": 0.0}, "critic": {"instance": 0.0}}
@@ -252,9 +252,9 @@ def memory_of_a_critic_step(processes: Processes, micro: int | None) -> int:
     objective = CriticObjective(networks, semantics, config, processes)
     batch = batches.batch(0)
     fake = networks.generator(batch.noise, semantics[batch.labels]).detach()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_bytes()
     objective(batch, fake)[0].backward()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return peak_bytes() - before
 
 
 def test_gather_adds_gradients_of_all_processes() -> None:

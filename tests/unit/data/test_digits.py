@@ -14,7 +14,7 @@ FINGERPRINT = "87229f5a189e33ed0dfe1de5b19bf7ef6ef8f872df1b7e92584830766fba9126"
 
 def ridge_t1(dataset: Dataset, train: np.ndarray, test: np.ndarray) -> float:
     """Mean per-class accuracy among the test classes of a ridge from features to semantics."""
-    x = dataset.features - dataset.features[train].mean(axis=0)
+    x = dataset.features[:] - dataset.features[train].mean(axis=0)
     semantics = dataset.semantics / np.linalg.norm(dataset.semantics, axis=1, keepdims=True)
     semantics = semantics - semantics[np.unique(dataset.labels[train])].mean(axis=0)
     penalty = 0.1 * np.square(x[train]).sum() / x.shape[1]

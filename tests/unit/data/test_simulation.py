@@ -20,8 +20,8 @@ def test_shapes(like: str) -> None:
     data = simulate(like, rows)
     validate(data)
     assert data.features.shape == (rows, shape.feature_dim)
-    assert data.features.dtype == np.float32
-    assert data.features.min() >= 0
+    assert data.features[:].dtype == np.float32
+    assert data.features[:].min() >= 0
     assert data.semantics.shape == (shape.seen + shape.unseen, shape.semantic_dim)
     assert len(data.seen_classes) == shape.seen
     assert len(data.unseen_classes) == shape.unseen
