@@ -108,6 +108,7 @@ class DeepSpeedTrainable:
             "betas": [settings.beta1, settings.beta2],
             "torch_adam": True,
             "adam_w_mode": False,
+            "fused": True,
         }
         options = {
             "train_micro_batch_size_per_gpu": 1,  # only DeepSpeed's own data loaders read it

@@ -85,6 +85,7 @@ class LocalTrainable:
             self.parameters.values(),
             lr=settings.learning_rate,
             betas=(settings.beta1, settings.beta2),
+            fused=True,  # one pass over memory instead of ten
         )
 
     def step(self, *inputs: Any) -> dict[str, Tensor]:

@@ -117,8 +117,8 @@ def train_plainly(precision: str) -> Run:
     ]
     betas = (config.train.beta1, config.train.beta2)
     rate = config.train.learning_rate
-    adversary = torch.optim.Adam(others, lr=rate, betas=betas)
-    adam = torch.optim.Adam(generators, lr=rate, betas=betas)
+    adversary = torch.optim.Adam(others, lr=rate, betas=betas, fused=True)
+    adam = torch.optim.Adam(generators, lr=rate, betas=betas, fused=True)
     losses = {}
     for step in range(STEPS):
         for draw in range(3 * step, 3 * step + 2):
