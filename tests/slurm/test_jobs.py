@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,18 @@ def test_deepspeed_on_two_nodes(user: User) -> None:
     assert user.slurm.wait(job)["JobState"] == "COMPLETED", user.log(job)
     assert result(user.clone / "runs" / "zero")["strategy"].startswith("deepspeed")
     assert result(user.clone / "runs" / "zero")["world_size"] == 2
+
+
+def test_srun_alone_starts_the_processes(user: User) -> None:
+    """Rank, size and meeting point come from Slurm's variables, without torchrun."""
+    train = [sys.executable, "-m", "gzsl_dist.train", *map(str, TINY), "--run.dir", "runs/srun"]
+    job = user.sbatch(
+        "--ntasks=2", "-o", "slurm-srun-%j.out", "--wrap", shlex.join(["srun", *train]),
+        PYTHONPATH=str(user.clone),
+    )  # fmt: skip
+    assert user.slurm.wait(job)["JobState"] == "COMPLETED", user.log(job)
+    assert "2 process(es), ddp" in user.log(job)
+    assert result(user.clone / "runs" / "srun")["world_size"] == 2
 
 
 def test_a_diverged_run_is_not_requeued(user: User) -> None:
