@@ -239,6 +239,11 @@ class EvaluationSettings(Section):
     held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="Share of a class's training rows held out as seen rows in selection."
     )
+    final: bool = Field(
+        True,
+        description="Train on all seen classes and measure on test rows after model selection; "
+        "false stops before, to search settings without reading a test row.",
+    )
 
 
 FREE_TO_DIFFER = (
@@ -246,6 +251,7 @@ FREE_TO_DIFFER = (
     "log",
     "checkpoint",
     "data.in_memory",
+    "evaluation.final",
     "train.strategy",
     "train.deepspeed_config",
     "train.device",
@@ -304,6 +310,12 @@ class Config(Section):
             )
         if self.evaluation.space == "u" and not (weights.prototype or weights.instance):
             raise ValueError("evaluation.space u needs loss.critic.prototype or .instance; use h")
+        choices = self.evaluation.selection, self.evaluation.calibration
+        if not self.evaluation.final and "validation" not in choices:
+            raise ValueError(
+                "evaluation.final false leaves nothing to do without model selection; set "
+                "evaluation.selection or .calibration to validation"
+            )
         return self
 
     @property

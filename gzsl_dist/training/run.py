@@ -33,13 +33,16 @@ from gzsl_dist.training.run_state import recorded_state
 from gzsl_dist.training.stop_signal import StopSignal
 
 
-def run(config: Config, processes: Processes, stop: StopSignal) -> Result:
+def run(config: Config, processes: Processes, stop: StopSignal) -> Result | None:
     """Run a configuration to its end, going on from where an earlier start stopped.
 
     Args:
         config: all settings.
         processes: the job.
         stop: when raised on any process, all save and stop.
+
+    Returns:
+        The figures on test rows; None if `evaluation.final` is false.
 
     Raises:
         InputError: data, configuration or run directory do not fit.
@@ -71,7 +74,7 @@ def finish(
     directory: Path,
     stop: StopSignal,
     started: float,
-) -> Result:
+) -> Result | None:
     """What is left of a run: selection, training, the one measurement on test rows."""
     path = directory / "result.json"
     if processes.once(path.exists):
@@ -85,6 +88,9 @@ def finish(
         print_result(result, directory, processes)
         return result
     selection = choose(dataset, config, processes, strategy, directory, stop)
+    if not config.evaluation.final:
+        say(processes, "evaluation.final false: no test row was read")
+        return None
     problem = final_problem(dataset, config)
     networks = fit(
         problem,

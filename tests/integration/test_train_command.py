@@ -94,6 +94,19 @@ def test_validation_chose_the_calibration_factor(finished: Path) -> None:
     }
 
 
+def test_a_search_stops_before_the_test_rows_and_can_go_on(finished: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "search"
+    search = run("train", *SMALL, "--run.dir", directory, "--evaluation.final", "false")
+    assert search.returncode == 0, search.stderr
+    chosen = (directory / "selection" / "selection.json").read_text()
+    assert chosen == (finished / "selection" / "selection.json").read_text()
+    assert not (directory / "result.json").exists()
+    assert not (directory / "checkpoints").exists()
+    final = run("train", *SMALL, "--run.dir", directory)
+    assert final.returncode == 0, final.stderr
+    assert result_of(directory)["H"] == result_of(finished)["H"]
+
+
 def test_the_resolved_configuration_repeats_the_run(finished: Path, tmp_path: Path) -> None:
     done = run("train", "--config", finished / "config.yaml", "--run.dir", tmp_path / "again")
     assert done.returncode == 0, done.stderr
