@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.distributed.processes import start_processes
     from gzsl_dist.evaluation.bank_rows import BankRows, bank_rows, bank_weights, check_fits
     from gzsl_dist.evaluation.result import result_of
-    from gzsl_dist.evaluation.score import score_problem
+    from gzsl_dist.evaluation.score import fit_classifier, score_problem
     from gzsl_dist.monitoring.tables import print_result
     from gzsl_dist.training.trained import load_run
 
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
             synthetic = rows.in_memory() if in_memory else rows
             per_class = trained.config.evaluation.rows_per_class
             weights = bank_weights(rows.reader, problem, per_class)
-        scored = score_problem(
+        classifier = fit_classifier(
             networks,
             problem,
             trained.config,
@@ -70,6 +70,7 @@ def main(arguments: list[str]) -> int:
             class_weights=weights,
             shard_classes=options.shard_classes,
         )
+        scored = score_problem(networks, classifier, problem, trained.config, processes)
         result = result_of(
             scored,
             problem,

@@ -11,8 +11,8 @@ from typing import Any
 from gzsl_dist.errors import InputError
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write UTF-8 text beside, fsync it, and rename it into place.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write text (as UTF-8) or bytes beside, fsync them, and rename them into place.
 
     Raises:
         InputError: it cannot be written; an older file stays as it was.
@@ -20,8 +20,8 @@ def write_whole(path: Path, text: str) -> None:
     partial = path.parent / f".writing-{path.name}-{os.getpid()}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with partial.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

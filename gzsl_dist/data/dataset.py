@@ -48,8 +48,8 @@ class Dataset:
 
     @property
     def unseen_classes(self) -> IntArray:
-        """Classes of the unseen test rows, ascending."""
-        return np.unique(self.labels[self.splits["test_unseen"]])
+        """Classes without training rows, ascending."""
+        return np.setdiff1d(np.arange(len(self.classes)), self.seen_classes)
 
     @cached_property
     def fingerprint(self) -> str:

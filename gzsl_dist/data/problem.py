@@ -105,6 +105,7 @@ def final_problem(dataset: Dataset, config: Config) -> Problem:
         train=splits["trainval"],
         seen=splits["test_seen"],
         unseen=splits["test_unseen"],
+        unseen_classes=dataset.unseen_classes,
         note="official test rows",
     )
 
@@ -142,7 +143,13 @@ def selection_problem(dataset: Dataset, config: Config) -> Problem:
             "--evaluation.selection fixed --evaluation.calibration none"
         )
     return _build(
-        dataset, config, train=train, seen=seen_rows, unseen=trainval[is_unseen], note=note
+        dataset,
+        config,
+        train=train,
+        seen=seen_rows,
+        unseen=trainval[is_unseen],
+        unseen_classes=unseen_classes,
+        note=note,
     )
 
 
@@ -165,10 +172,11 @@ def _build(
     train: IntArray,
     seen: IntArray,
     unseen: IntArray,
+    unseen_classes: IntArray,
     note: str,
 ) -> Problem:
     seen_classes = np.unique(dataset.labels[train])
-    classes = np.concatenate([seen_classes, np.unique(dataset.labels[unseen])])
+    classes = np.concatenate([seen_classes, unseen_classes])
     number = np.full(len(dataset.classes), -1)
     number[classes] = np.arange(len(classes))
     stored = dataset.features

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from gzsl_dist.data.dataset import OPTIONAL_SPLITS, REQUIRED_SPLITS, Dataset, IntArray
+from gzsl_dist.data.dataset import OPTIONAL_SPLITS, REQUIRED_SPLITS, Dataset, FloatArray, IntArray
 from gzsl_dist.errors import InputError
 
 LARGEST = 1e15  # of features and of lengths of semantics
@@ -24,12 +24,10 @@ def validate(dataset: Dataset, where: str | None = None) -> None:
     """
     where = where or f"data set {dataset.name}"
     _check_shapes(dataset, where)
-    _check_names(dataset, where)
     if isinstance(dataset.features, np.ndarray):  # on disk, they were checked when written
         _check_finite(dataset.features, "features", ("row", "rows"), where)
-    _check_finite(dataset.semantics, "semantics", ("class", "classes"), where)
-    _check_range(dataset, where)
-    _check_semantics(dataset, where)
+        _check_range(dataset.features, where)
+    check_class_table(dataset, where)
     count = len(dataset.classes)
     outside = (dataset.labels < 0) | (dataset.labels >= count)
     if outside.any():
@@ -41,6 +39,18 @@ def validate(dataset: Dataset, where: str | None = None) -> None:
     _check_splits(dataset, where)
     _check_classes(dataset, where)
     _check_validation_classes(dataset, where)
+
+
+def check_class_table(dataset: Dataset, where: str) -> None:
+    """Check names and semantics of the classes.
+
+    Raises:
+        InputError: a name is empty or taken twice; a vector has NaN, no length, or is another's.
+    """
+    _check_names(dataset, where)
+    _check_finite(dataset.semantics, "semantics", ("class", "classes"), where)
+    _check_lengths(dataset, where)
+    _check_semantics(dataset, where)
 
 
 def _check_shapes(dataset: Dataset, where: str) -> None:
@@ -95,17 +105,18 @@ def _check_finite(array: np.ndarray, part: str, units: tuple[str, str], where: s
         )
 
 
-def _check_range(dataset: Dataset, where: str) -> None:
+def _check_range(features: FloatArray, where: str) -> None:
     """Squares and sums of squares must fit into float32."""
-    largest = 0.0
-    if isinstance(dataset.features, np.ndarray):
-        largest = float(max(dataset.features.max(), -dataset.features.min()))
-    lengths = np.linalg.norm(dataset.semantics.astype(np.float64), axis=1)
+    largest = float(max(features.max(), -features.min()))
     if largest > LARGEST:
         raise InputError(
             f"{where}: features reach {largest:.1e}; divide them by a constant, {LARGEST:.0e} is "
             "the most"
         )
+
+
+def _check_lengths(dataset: Dataset, where: str) -> None:
+    lengths = np.linalg.norm(dataset.semantics.astype(np.float64), axis=1)
     if lengths.max() > LARGEST or 0 < lengths[lengths > 0].min(initial=1) < 1 / LARGEST:
         raise InputError(
             f"{where}: semantics have lengths from {lengths.min():.1e} to {lengths.max():.1e}; "

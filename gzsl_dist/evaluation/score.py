@@ -67,7 +67,7 @@ def synthetic_rows(
     return Rows(features, labels.to(weight.device))
 
 
-def score_problem(
+def fit_classifier(
     networks: Networks,
     problem: Problem,
     config: Config,
@@ -76,12 +76,12 @@ def score_problem(
     *,
     class_weights: Tensor | None = None,
     shard_classes: bool = False,
-) -> ScoredProblem:
-    """Fit the classifier on real seen and synthetic unseen rows, and score the test rows.
+) -> SoftmaxClassifier:
+    """Fit the classifier on real rows of seen classes and synthetic rows of unseen ones.
 
     Args:
         networks: trained networks.
-        problem: what is measured.
+        problem: gives the training rows and all classes.
         config: rows per class, space, penalty.
         processes: the job; each process takes a share of all rows.
         synthetic: this process's rows of unseen classes; `BankRows` are read anew for every
@@ -102,7 +102,7 @@ def score_problem(
     weight = networks.generator.output.weight
     like = at_least_float32(classifier_input(networks, weight.new_empty(0, weight.shape[0]), space))
     fit = fit_softmax_sharded if shard_classes else fit_softmax_blocks
-    classifier = fit(
+    return fit(
         lambda: chain(real(), made()),
         like,
         len(problem.classes),
@@ -111,6 +111,17 @@ def score_problem(
         iterations=settings.iterations,
         class_weights=None if class_weights is None else class_weights.to(like),
     )
+
+
+def score_problem(
+    networks: Networks,
+    classifier: SoftmaxClassifier,
+    problem: Problem,
+    config: Config,
+    processes: Processes,
+) -> ScoredProblem:
+    """Score the test rows of a problem; each process takes a share of them."""
+    space = config.evaluation.space or "x"
 
     def scored(rows: Rows) -> ScoredRows:
         return _score_rows(networks, classifier, rows, problem.seen_count, space, processes)

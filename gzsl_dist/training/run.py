@@ -14,13 +14,15 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy, choose_strategy
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.result import Result, result_of
-from gzsl_dist.evaluation.score import ScoredProblem, score_problem
+from gzsl_dist.evaluation.score import ScoredProblem, fit_classifier, score_problem
 from gzsl_dist.evaluation.selection import (
     Selection,
     fixed,
     needs_validation,
     select,
 )
+from gzsl_dist.inference.assemble import assemble
+from gzsl_dist.inference.model import FILE as MODEL_FILE
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.monitoring.board import show_result
 from gzsl_dist.monitoring.logbook import read_metrics
@@ -104,7 +106,18 @@ def finish(
         stop=stop,
         start=earlier_checkpoints(config.train.resume, "checkpoints"),
     )
-    scored = score_problem(networks, problem, config, processes)
+    classifier = fit_classifier(networks, problem, config, processes)
+    model = assemble(
+        networks,
+        classifier,
+        problem,
+        dataset,
+        config,
+        calibration_factor=selection.calibration_factor,
+        steps=selection.steps,
+    )
+    processes.once(lambda: model.save(directory / MODEL_FILE))
+    scored = score_problem(networks, classifier, problem, config, processes)
     result = result_of(
         scored,
         problem,
@@ -145,7 +158,8 @@ def choose(
     say(processes, f"selection: {problem.note}")
 
     def validate(networks: Networks) -> ScoredProblem:
-        return score_problem(networks, problem, config, processes)
+        classifier = fit_classifier(networks, problem, config, processes)
+        return score_problem(networks, classifier, problem, config, processes)
 
     fit(
         problem,

@@ -18,7 +18,7 @@ from gzsl_dist.files import write_whole
 from gzsl_dist.monitoring.progress import say
 from gzsl_dist.nested import flat
 
-CONTENTS = ("result.json", "checkpoints", "selection", "metrics.jsonl")
+CONTENTS = ("result.json", "model.safetensors", "checkpoints", "selection", "metrics.jsonl")
 
 
 def open_run_directory(config: Config, processes: Processes) -> Path:

@@ -1,0 +1,43 @@
+"""Export a finished run's model as one file: ``python -m gzsl_dist.export``.
+
+A .safetensors file is read by ``gzsl_dist.load``; an .onnx file by any ONNX runtime: input
+``features`` (rows x d_x, as extracted), output ``probabilities`` (rows x classes), the classes'
+names in its metadata.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from gzsl_dist.command import CommandParser, run_command
+
+
+def main(arguments: list[str]) -> int:
+    """Export as the command line says."""
+    parser = CommandParser(prog="python -m gzsl_dist.export", description=__doc__)
+    parser.add_argument("--run", required=True, type=Path, help="run directory")
+    parser.add_argument(
+        "--out", required=True, type=Path, help="to write: .safetensors, or .onnx (needs onnx)"
+    )
+    options = parser.parse_args(arguments)
+
+    from gzsl_dist.errors import InputError
+    from gzsl_dist.inference.model import load_model
+
+    if options.out.suffix not in (".safetensors", ".onnx"):
+        raise InputError(f"--out {options.out}: must end in .safetensors or .onnx")
+    model = load_model(options.run)
+    if options.out.suffix == ".onnx":
+        from gzsl_dist.inference.onnx_file import write_onnx
+
+        write_onnx(model, options.out)
+    else:
+        model.save(options.out)
+    size = options.out.stat().st_size / 1e6
+    print(f"{options.out}: {len(model.classes)} classes, {size:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv[1:])

@@ -1,0 +1,106 @@
+"""From a run to a model that predicts, also for classes that the run never heard of."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from gzsl_dist.config import Config
+from gzsl_dist.data.dataset import Dataset, FloatArray
+from gzsl_dist.data.problem import Problem, final_problem
+from gzsl_dist.data.validation import check_class_table
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.classifier import SoftmaxClassifier
+from gzsl_dist.evaluation.score import fit_classifier
+from gzsl_dist.inference.model import ModelCard, ZeroShotModel
+from gzsl_dist.models.networks import Networks
+from gzsl_dist.training.trained import TrainedRun
+
+
+def assemble(
+    networks: Networks,
+    classifier: SoftmaxClassifier,
+    problem: Problem,
+    dataset: Dataset,
+    config: Config,
+    *,
+    calibration_factor: float,
+    steps: int,
+) -> ZeroShotModel:
+    """The model of trained networks and the classifier that was fitted with them.
+
+    Args:
+        networks: with whole weights.
+        classifier: over the problem's classes.
+        problem: what was trained on.
+        dataset: it is told in the card.
+        config: of the run.
+        calibration_factor: what validation classes chose; unused without calibration.
+        steps: generator steps trained.
+    """
+    calibrated = config.evaluation.calibration != "none"
+    embedding = networks.embedding
+    card = ModelCard(
+        classes=problem.names,
+        seen_count=problem.seen_count,
+        calibration_factor=calibration_factor if calibrated else None,
+        feature_dim=problem.feature_dim,
+        embedding_dim=0 if embedding is None else embedding.embed.out_features,
+        projection_dim=0 if embedding is None else embedding.project.out_features,
+        space="x" if embedding is None else config.evaluation.space or "x",
+        transform=config.data.feature_transform,
+        precision="float64" if config.train.precision == "float64" else "float32",
+        method=config.method,
+        dataset={"name": dataset.name, "fingerprint": dataset.fingerprint},
+        steps=steps,
+        seed=config.train.seed,
+    )
+    return ZeroShotModel.of(card, networks, problem.scaling, classifier)
+
+
+def with_new_classes(
+    trained: TrainedRun, names: tuple[str, ...], semantics: FloatArray, processes: Processes
+) -> ZeroShotModel:
+    """Make a run's model know classes that its training never saw, by their semantics.
+
+    The generator synthesizes rows of the new classes as of any unseen class, and the softmax
+    classifier is fitted anew with them. The calibration factor stays: it comes from validation
+    classes, which were new to their training in the same way.
+
+    Args:
+        trained: a run.
+        names: of the new classes.
+        semantics: ``(new classes, d_a)``, of the same kind as the run's.
+        processes: the job.
+
+    Raises:
+        InputError: semantics of another length, not finite, or those of another class; a name
+            that the run knows already.
+    """
+    old = trained.dataset
+    if semantics.shape[1] != old.semantics.shape[1]:
+        raise InputError(
+            f"new classes have semantics of {semantics.shape[1]} values, those of {old.name} have "
+            f"{old.semantics.shape[1]}; describe them in the same way"
+        )
+    if known := set(names) & set(old.classes):
+        raise InputError(
+            f"new class {min(known)!r} is a class of {old.name} already; leave it out of the file"
+        )
+    dataset = replace(
+        old, classes=old.classes + names, semantics=np.concatenate([old.semantics, semantics])
+    )
+    check_class_table(dataset, f"{old.name} with new classes")
+    problem = final_problem(dataset, trained.config)
+    classifier = fit_classifier(trained.networks, problem, trained.config, processes)
+    return assemble(
+        trained.networks,
+        classifier,
+        problem,
+        old,
+        trained.config,
+        calibration_factor=trained.selection.calibration_factor,
+        steps=trained.step,
+    )

@@ -1,0 +1,265 @@
+"""A trained model as one file: from features as the user has them to class probabilities."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from gzsl_dist.data.features import BLOCK_ROWS
+from gzsl_dist.data.scaling import Scaling
+from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.classifier import SoftmaxClassifier
+from gzsl_dist.files import write_whole
+from gzsl_dist.models.embedding import Embedding
+from gzsl_dist.models.networks import Networks
+from gzsl_dist.precision import at_least_float32
+
+FILE = "model.safetensors"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a model is; kept as JSON in its file's header.
+
+    Attributes:
+        classes: names, seen ones first.
+        seen_count: how many of them are seen.
+        calibration_factor: subtracted from the log-probabilities of seen classes (calibrated
+            stacking, Chao et al., ECCV 2016), as validation classes chose; None: not calibrated.
+        feature_dim: d_x.
+        embedding_dim: size of h; 0 without an embedding network.
+        projection_dim: size of u; 0 without an embedding network.
+        space: of the classifier's input: ``h``, ``u`` or ``x``.
+        transform: of features, before they are scaled; `gzsl_dist.data.scaling.Scaling`.
+        precision: ``float32`` or ``float64``.
+        method: preset it was trained with.
+        dataset: ``name`` and ``fingerprint``.
+        steps: generator steps trained.
+        seed: of the run.
+        format_version: of the file.
+    """
+
+    classes: tuple[str, ...]
+    seen_count: int
+    calibration_factor: float | None
+    feature_dim: int
+    embedding_dim: int
+    projection_dim: int
+    space: str
+    transform: str
+    precision: str
+    method: str
+    dataset: dict[str, str]
+    steps: int
+    seed: int
+    format_version: int = FORMAT_VERSION
+
+
+class ZeroShotModel(nn.Module):
+    """Scaling, embedding, softmax classifier and calibration.
+
+    Args:
+        card: what it is; weights mean nothing until they are loaded.
+    """
+
+    minimum: Tensor
+    extent: Tensor
+
+    def __init__(self, card: ModelCard) -> None:
+        super().__init__()
+        self.card = card
+        count = len(card.classes)
+        width = {"h": card.embedding_dim, "u": card.projection_dim, "x": card.feature_dim}
+        self.embedding = None
+        if card.embedding_dim:
+            self.embedding = Embedding(card.feature_dim, card.embedding_dim, card.projection_dim)
+        self.register_buffer("minimum", torch.zeros(card.feature_dim))
+        self.register_buffer("extent", torch.ones(card.feature_dim))
+        self.classifier = nn.Linear(width[card.space], count)
+        self.to(torch.float64 if card.precision == "float64" else torch.float32)
+        self.requires_grad_(False)
+        self.eval()
+
+    @classmethod
+    def of(
+        cls, card: ModelCard, networks: Networks, scaling: Scaling, classifier: SoftmaxClassifier
+    ) -> ZeroShotModel:
+        """Put trained parts together; they are copied to the CPU."""
+        model = cls(card)
+        parts = {
+            "minimum": torch.from_numpy(scaling.minimum),
+            "extent": torch.from_numpy(scaling.extent),
+            "classifier.weight": classifier.weight,
+            "classifier.bias": classifier.bias,
+        }
+        if networks.embedding is not None and model.embedding is not None:
+            for name, value in networks.embedding.state_dict().items():
+                parts[f"embedding.{name}"] = value
+        model.load_state_dict(parts)
+        return model
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of all classes, seen ones first."""
+        return self.card.classes
+
+    @property
+    def seen_classes(self) -> tuple[str, ...]:
+        """Names of the classes that had training rows."""
+        return self.classes[: self.card.seen_count]
+
+    @property
+    def unseen_classes(self) -> tuple[str, ...]:
+        """Names of the classes known by their semantics alone."""
+        return self.classes[self.card.seen_count :]
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether seen classes are held back by a factor that validation classes chose."""
+        both = 0 < self.card.seen_count < len(self.classes)
+        return both and self.card.calibration_factor is not None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Calibrated class probabilities ``(rows, classes)`` of unscaled ``(rows, d_x)``."""
+        scores = torch.log_softmax(self.classifier(self._inputs(features)), dim=1)
+        if self.is_calibrated:
+            held_back = torch.zeros_like(scores[:1])
+            held_back[:, : self.card.seen_count] = self.card.calibration_factor or 0.0
+            scores = scores - held_back
+        return torch.softmax(scores, dim=1)
+
+    def _inputs(self, features: Tensor) -> Tensor:
+        """The classifier's input ``(rows, d)`` of unscaled ``(rows, d_x)``."""
+        if self.card.transform == "sqrt":
+            features = features.sign() * features.abs().sqrt()
+        elif self.card.transform == "log1p":
+            features = features.sign() * features.abs().log1p()
+        scaled = (features - self.minimum) / self.extent
+        if self.embedding is None or self.card.space == "x":
+            return scaled
+        hidden, projected = self.embedding(scaled)
+        return at_least_float32(hidden if self.card.space == "h" else projected)
+
+    @torch.no_grad()
+    def predict_proba(self, features: ArrayLike) -> NDArray[np.floating[Any]]:
+        """Probabilities ``(rows, classes)`` of features ``(rows, d_x)``, in the order of `classes`.
+
+        With calibration, they are those after holding seen classes back, and sum up to 1.
+
+        Raises:
+            InputError: features of another width, or NaN or infinite ones.
+        """
+        array = np.asarray(features)
+        if array.ndim != 2 or array.shape[1] != self.card.feature_dim:
+            raise InputError(
+                f"features have shape {array.shape}; this model takes rows of "
+                f"{self.card.feature_dim} values: use the features it was trained on "
+                f"({self.card.dataset['name']})"
+            )
+        if array.dtype.kind not in "fiu":
+            raise InputError(f"features are {array.dtype}; give numbers")
+        parts = [np.empty((0, len(self.classes)))]
+        for first in range(0, len(array), BLOCK_ROWS):
+            block = array[first : first + BLOCK_ROWS].astype(np.float32)
+            bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
+            if len(bad):
+                raise InputError(
+                    f"features have NaN or infinite values, first in row {first + bad[0]} (from "
+                    "0); repair or drop such rows"
+                )
+            parts.append(self(torch.from_numpy(block).to(self.minimum)).cpu().numpy())
+        found: NDArray[np.floating[Any]] = np.concatenate(parts)
+        return found
+
+    def predict(self, features: ArrayLike) -> NDArray[np.str_]:
+        """Class names ``(rows,)`` of features ``(rows, d_x)``; errors as in `predict_proba`."""
+        chosen = self.predict_proba(features).argmax(axis=1)
+        names: NDArray[np.str_] = np.array(self.classes)[chosen]
+        return names
+
+    def restricted(self, names: tuple[str, ...]) -> ZeroShotModel:
+        """The same model where these classes alone compete.
+
+        Raises:
+            InputError: a name that is no class of the model, or none at all.
+        """
+        if unknown := [name for name in names if name not in self.classes]:
+            raise InputError(
+                f"{unknown[0]!r} is no class of this model; it knows {len(self.classes)}, such as "
+                f"{self.classes[0]!r} (--add-classes brings in new ones by their semantics)"
+            )
+        if not names:
+            raise InputError("no class is left; name at least one")
+        kept = [number for number, name in enumerate(self.classes) if name in set(names)]
+        seen_count = sum(number < self.card.seen_count for number in kept)
+        values = asdict(self.card)
+        values |= {"classes": tuple(self.classes[n] for n in kept), "seen_count": seen_count}
+        model = ZeroShotModel(ModelCard(**values))
+        state = self.state_dict()
+        for name in ("classifier.weight", "classifier.bias"):
+            state[name] = state[name][kept]
+        model.load_state_dict(state)
+        return model
+
+    def save(self, path: Path) -> None:
+        """Write weights and card as one safetensors file, whole or not at all.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        state = {name: value.contiguous() for name, value in self.state_dict().items()}
+        write_whole(path, save(state, {"gzsl_dist": json.dumps(asdict(self.card))}))
+
+
+def load_model(path: str | Path) -> ZeroShotModel:
+    """Load a finished run's model, or a file that ``gzsl_dist.export`` made.
+
+    Args:
+        path: a run directory or a ``.safetensors`` file.
+
+    Raises:
+        InputError: no such file, an unfinished run, or no model of this package.
+    """
+    file = Path(path)
+    if file.is_dir():
+        if not (file / "config.yaml").exists():
+            raise InputError(f"{file}: no run; name a run directory made by gzsl_dist.train")
+        file = file / FILE
+        if not file.exists():
+            raise InputError(
+                f"{file.parent}: not finished, has no {FILE}; start its training again, it goes on"
+            )
+    try:
+        with safe_open(file, "pt") as opened:
+            header = (opened.metadata() or {}).get("gzsl_dist")
+            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise InputError(
+            f"{file}: no such file; name a run directory or an exported model"
+        ) from None
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{file}: damaged, or no safetensors file ({error})") from None
+    try:
+        values = json.loads(header or "")
+        if values.get("format_version") != FORMAT_VERSION:
+            raise InputError(
+                f"{file}: format version {values.get('format_version')}, this gzsl_dist reads "
+                f"{FORMAT_VERSION}; export it again"
+            )
+        values["classes"] = tuple(values["classes"])
+        card = ModelCard(**{field.name: values[field.name] for field in fields(ModelCard)})
+        model = ZeroShotModel(card)
+        model.load_state_dict(state)
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+        raise InputError(f"{file}: no model of gzsl_dist, or damaged; export it again") from None
+    return model

@@ -1,0 +1,202 @@
+"""Using a trained model: predict, add classes, export, load."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gzsl_dist
+from gzsl_dist.data.dataset import Dataset
+from gzsl_dist.data.digits import digits_dataset
+from gzsl_dist.data.store import write_dataset
+
+from .commands import SMALL, error_line, run
+
+NEW = "6"  # an unseen digit; the last class of the data set here
+
+
+def reordered() -> Dataset:
+    """The digits with the class `NEW` last, so that leaving it out renumbers no other class."""
+    digits = digits_dataset()
+    names = [name for name in digits.classes if name != NEW] + [NEW]
+    order = [digits.classes.index(name) for name in names]
+    return replace(
+        digits,
+        labels=np.argsort(order)[digits.labels],
+        semantics=digits.semantics[order],
+        classes=tuple(names),
+    )
+
+
+def without_the_new_class() -> Dataset:
+    whole = reordered()
+    kept = np.flatnonzero(whole.labels != len(whole.classes) - 1)
+    return replace(
+        whole,
+        features=whole.features[kept],
+        labels=whole.labels[kept],
+        semantics=whole.semantics[:-1],
+        classes=whole.classes[:-1],
+        splits={
+            name: np.searchsorted(kept, split[np.isin(split, kept)])
+            for name, split in whole.splits.items()
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two finished runs: one that knew all classes, one that never heard of `NEW`."""
+    folder = tmp_path_factory.mktemp("use")
+    for name, dataset in (("whole", reordered()), ("part", without_the_new_class())):
+        write_dataset(folder / f"{name}.h5", dataset)
+        done = run(
+            "train", *SMALL, "--data.path", folder / f"{name}.h5", "--run.dir", folder / name
+        )
+        assert done.returncode == 0, done.stderr
+    digits = reordered()
+    np.save(folder / "unseen.npy", digits.features[digits.splits["test_unseen"]])
+    row = ",".join(map(str, digits.semantics[-1].tolist()))
+    (folder / "new.csv").write_text(f"{NEW},{row}\n")
+    return folder
+
+
+def lines_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_predictions_are_those_that_the_run_was_scored_by(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p.csv"
+    done = run(
+        "predict", "--run", folder / "whole", "--features", folder / "unseen.npy", "--out", out
+    )
+    assert done.returncode == 0, done.stderr
+    lines = lines_of(out)
+    digits = reordered()
+    names = np.array(digits.classes)[digits.labels[digits.splits["test_unseen"]]]
+    assert [int(line["row"]) for line in lines] == list(range(len(names)))
+    found = np.array([line["class"] for line in lines])
+    result = json.loads((folder / "whole" / "result.json").read_text())
+    for name, accuracy in result["per_class"]["unseen"].items():
+        assert np.mean(found[names == name] == name) == pytest.approx(accuracy)
+    assert {line["kind"] for line in lines if line["class"] in "456"} == {"unseen"}
+    assert {line["calibrated"] for line in lines} == {"yes"}
+    assert all(float(x["probability"]) >= float(x["probability_2"]) for x in lines)
+
+
+def test_python_gives_the_same(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "p.csv"
+    exported = tmp_path / "m.safetensors"
+    assert run("export", "--run", folder / "whole", "--out", exported).returncode == 0
+    done = run("predict", "--run", exported, "--features", folder / "unseen.npy", "--out", out)
+    assert done.returncode == 0, done.stderr
+    model = gzsl_dist.load(folder / "whole")
+    features = np.load(folder / "unseen.npy")
+    assert model.predict(features).tolist() == [line["class"] for line in lines_of(out)]
+    told = [float(line["probability"]) for line in lines_of(out)]
+    np.testing.assert_allclose(model.predict_proba(features).max(axis=1), told, rtol=1e-5)
+
+
+def test_a_class_added_later_is_as_one_known_from_the_start(folder: Path, tmp_path: Path) -> None:
+    """Training never sees unseen classes, so the two runs are one up to the classifier."""
+    outs = tmp_path / "late.csv", tmp_path / "whole.csv"
+    features = ("--features", folder / "unseen.npy", "--top", "10")
+    late = run(
+        "predict", "--run", folder / "part", *features, "--add-classes", folder / "new.csv",
+        "--out", outs[0],
+    )  # fmt: skip
+    assert late.returncode == 0, late.stderr
+    assert run("predict", "--run", folder / "whole", *features, "--out", outs[1]).returncode == 0
+    ours, theirs = (lines_of(path) for path in outs)
+    assert any(NEW in (line["class"], line["class_2"]) for line in ours)
+    for one, other in zip(ours, theirs, strict=True):
+        assert one["class"] == other["class"]
+        assert float(one["probability"]) == pytest.approx(float(other["probability"]), rel=1e-4)
+
+
+def test_only_named_classes_compete(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("4\n5\n")
+    done = run(
+        "predict", "--run", folder / "part", "--features", folder / "unseen.npy",
+        "--classes", tmp_path / "names.txt", "--out", tmp_path / "p.csv",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = lines_of(tmp_path / "p.csv")
+    assert {line["class"] for line in lines} <= {"4", "5"}
+    assert {line["calibrated"] for line in lines} == {"no"}
+
+
+def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
+    """Options of predict after ``--run part``, and what the one line says."""
+    digits = reordered()
+    features = np.load(folder / "unseen.npy")
+    hole = features.copy()
+    hole[5, 3] = np.nan
+    np.save(folder / "nan.npy", hole)
+    np.save(folder / "narrow.npy", features[:, :-1])
+    (folder / "unknown.txt").write_text("4\nquagga\n")
+    (folder / "short.csv").write_text("quagga,1,2\n")
+    row = ",".join(map(str, digits.semantics[0].tolist()))
+    (folder / "twin.csv").write_text(f"quagga,{row}\n")
+    (folder / "known.csv").write_text(f"4,{row}\n")
+    (folder / "nan.csv").write_text("quagga," + ",".join(["nan"] * digits.semantics.shape[1]))
+    fine = ["--features", folder / "unseen.npy"]
+    return {
+        "another dimension": (["--features", folder / "narrow.npy"], "63 values, the model takes"),
+        "NaN": (["--features", folder / "nan.npy"], "row 5"),
+        "no such file": (["--features", folder / "none.npy"], "no such file"),
+        "unknown class": ([*fine, "--classes", folder / "unknown.txt"], "'quagga' is no class"),
+        "short semantics": ([*fine, "--add-classes", folder / "short.csv"], "of 2 values"),
+        "semantics twice": ([*fine, "--add-classes", folder / "twin.csv"], "same semantics"),
+        "a known class": ([*fine, "--add-classes", folder / "known.csv"], "'4' is a class"),
+        "NaN semantics": ([*fine, "--add-classes", folder / "nan.csv"], "NaN"),
+        "top 0": ([*fine, "--top", "0"], "not 1 or more"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "another dimension", "NaN", "no such file", "unknown class", "short semantics",
+        "semantics twice", "a known class", "NaN semantics", "top 0",
+    ],
+)  # fmt: skip
+def test_wrong_input_ends_with_one_line(folder: Path, tmp_path: Path, case: str) -> None:
+    options, message = bad_inputs(folder)[case]
+    done = run("predict", "--run", folder / "part", *options, "--out", tmp_path / "p.csv")
+    assert done.returncode == 2
+    assert message in error_line(done)
+    assert not (tmp_path / "p.csv").exists()
+
+
+def test_an_unfinished_run_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    config = (folder / "part" / "config.yaml").read_text()
+    (tmp_path / "run" / "config.yaml").write_text(config)
+    for command in (("export",), ("predict", "--features", folder / "unseen.npy")):
+        done = run(*command, "--run", tmp_path / "run", "--out", tmp_path / "m.safetensors")
+        assert done.returncode == 2
+        assert "not finished" in error_line(done)
+
+
+def test_an_exported_model_learns_no_new_classes(folder: Path, tmp_path: Path) -> None:
+    exported = tmp_path / "m.safetensors"
+    assert run("export", "--run", folder / "part", "--out", exported).returncode == 0
+    done = run(
+        "predict", "--run", exported, "--features", folder / "unseen.npy",
+        "--add-classes", folder / "new.csv", "--out", tmp_path / "p.csv",
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "need its run directory" in error_line(done)
+
+
+def test_export_refuses_an_unknown_ending(folder: Path, tmp_path: Path) -> None:
+    done = run("export", "--run", folder / "part", "--out", tmp_path / "model.pkl")
+    assert done.returncode == 2
+    assert ".safetensors or .onnx" in error_line(done)

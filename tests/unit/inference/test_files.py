@@ -1,0 +1,133 @@
+"""Features, names and new classes in every format that users have, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+
+from gzsl_dist.errors import InputError
+from gzsl_dist.inference.files import read_features, read_names, read_new_classes
+
+FEATURES = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+def write(path: Path, array: np.ndarray = FEATURES, name: str = "features") -> Path:
+    if path.suffix == ".npy":
+        np.save(path, array)
+    elif path.suffix == ".npz":
+        np.savez(path, **{name: array, "labels": np.zeros(2)})
+    elif path.suffix == ".mat":
+        scipy.io.savemat(path, {name: array.T})
+    else:
+        with h5py.File(path, "w") as file:
+            file[name] = array
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".mat", ".h5"])
+def test_all_formats_give_the_same_rows(suffix: str, tmp_path: Path) -> None:
+    features = read_features(write(tmp_path / f"x{suffix}"), 3)
+    assert tuple(features.shape) == (4, 3)
+    assert (np.asarray(features[1:3]) == FEATURES[1:3]).all()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".mat", ".h5"])
+def test_another_dimension_is_refused(suffix: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="features of 3 values, the model takes 5"):
+        read_features(write(tmp_path / f"x{suffix}"), 5)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".mat"])
+def test_transposed_features_are_recognized(suffix: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="transposed"):
+        read_features(write(tmp_path / f"x{suffix}", FEATURES.T), 3)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".mat", ".h5"])
+def test_a_file_without_features_is_refused(suffix: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="features"):
+        read_features(write(tmp_path / f"x{suffix}", name="other"), 3)
+
+
+def test_the_only_array_of_an_npz_needs_no_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", whatever=FEATURES)
+    assert (read_features(tmp_path / "x.npz", 3)[:] == FEATURES).all()
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".mat", ".h5"])
+@pytest.mark.parametrize("content", [b"", b"nonsense", "half"])
+def test_a_damaged_file_is_refused(suffix: str, content: bytes | str, tmp_path: Path) -> None:
+    path = write(tmp_path / f"x{suffix}", np.random.default_rng(0).random((64, 3)))
+    whole = path.read_bytes()
+    path.write_bytes(content if isinstance(content, bytes) else whole[: len(whole) // 2])
+    with pytest.raises(InputError):
+        read_features(path, 3)
+
+
+def test_pickles_are_not_opened(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match=r"x\.npy"):
+        read_features(tmp_path / "x.npy", 3)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"), [(np.zeros(3), "matrix"), (np.array([["a"] * 3]), "matrix")]
+)
+def test_what_is_no_matrix_of_numbers_is_refused(
+    array: np.ndarray, message: str, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(InputError, match=message):
+        read_features(tmp_path / "x.npy", 3)
+
+
+def test_a_missing_or_unknown_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        read_features(tmp_path / "x.npy", 3)
+    with pytest.raises(InputError, match="ending"):
+        read_features(tmp_path / "x.txt", 3)
+
+
+def test_names_are_lines(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("\ufeffant\n\n bee \n", encoding="utf-8")
+    assert read_names(tmp_path / "names.txt") == ("ant", "bee")
+    (tmp_path / "names.txt").write_text("\n")
+    with pytest.raises(InputError, match="no class name"):
+        read_names(tmp_path / "names.txt")
+
+
+@pytest.mark.parametrize("header", ["", "name,wings,legs\n"])
+def test_new_classes_from_csv(header: str, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text(header + '"eel, long",0,1.5\nfox,-1,2e-1\n')
+    names, semantics = read_new_classes(tmp_path / "new.csv")
+    assert names == ("eel, long", "fox")
+    np.testing.assert_array_equal(semantics, np.float32([[0, 1.5], [-1, 0.2]]))
+
+
+def test_new_classes_from_matlab(tmp_path: Path) -> None:
+    cells = np.array([["eel"], ["fox"]], dtype=object)
+    scipy.io.savemat(tmp_path / "n.mat", {"att": np.eye(3, 2), "allclasses_names": cells})
+    names, semantics = read_new_classes(tmp_path / "n.mat")
+    assert names == ("eel", "fox")
+    np.testing.assert_array_equal(semantics, np.float32([[1, 0, 0], [0, 1, 0]]))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no class"),
+        ("name,a,b\n", "no class"),
+        ("eel\n", "no class"),
+        ("eel,1,2\nfox,1\n", "class 2 has 1 values"),
+        ("eel,1,2\nfox,1,two\n", "'two'"),
+        ("eel,1,2\nfox,,2\n", "no number"),
+    ],
+)
+def test_wrong_tables_of_new_classes_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "new.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_new_classes(tmp_path / "new.csv")
