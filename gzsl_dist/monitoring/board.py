@@ -45,6 +45,7 @@ LAYOUT = {
     },
     "5 speed": {
         "rows a second": ["Multiline", ["throughput/rows_per_second"]],
+        "share of the speed of plain matrix products": ["Multiline", ["throughput/peak_share"]],
         "seconds a step": ["Multiline", ["step_time/.*"]],
         "peak memory, GB": ["Multiline", ["memory/.*"]],
     },

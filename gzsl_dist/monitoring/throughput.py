@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
+from gzsl_dist.config import TrainSettings
 from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.monitoring.matrix_products import MatrixFlops, peak_rate
+from gzsl_dist.precision import network_dtype
 
 
 class Throughput:
@@ -18,15 +23,32 @@ class Throughput:
     memory are the first process's; ``communication`` is time that it waits for gathered rows, and
     lies within forward. On a GPU parts are the time until work is queued.
 
+    ``peak_share`` is the speed of the step's matrix products, all of its time counted, as a part
+    of the speed of one large matrix product in the same precision, measured at the start.
+
     Args:
-        batch_size: rows of the global batch.
+        settings: batch size and precision.
         step: steps done.
         processes: the job.
     """
 
-    def __init__(self, batch_size: int, step: int, processes: Processes) -> None:
-        self._batch_size, self._processes = batch_size, processes
+    def __init__(self, settings: TrainSettings, step: int, processes: Processes) -> None:
+        self._settings, self._processes = settings, processes
+        self._flops = 0
+        half = settings.precision == "bfloat16"
+        dtype = torch.bfloat16 if half else network_dtype(settings.precision)
+        self._peak = peak_rate(processes.device, dtype) if processes.is_first else 0.0
         self.restart(step)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Do a step inside; the first one's matrix products are counted."""
+        if self._flops or self._settings.compile or not self._processes.is_first:
+            yield
+            return
+        with MatrixFlops() as counter:
+            yield
+        self._flops = counter.total
 
     def restart(self, step: int) -> None:
         """Count from here, after something that is no training, such as a validation."""
@@ -37,10 +59,12 @@ class Throughput:
         """Figures since the last call or `restart`, by TensorBoard tag."""
         steps, seconds = step - self._step, time.monotonic() - self._time
         found = {
-            "throughput/rows_per_second": steps * self._batch_size / seconds,
+            "throughput/rows_per_second": steps * self._settings.batch_size / seconds,
             "step_time/whole": seconds / steps,
             "memory/peak_gigabytes": peak_bytes(self._processes.device) / 1e9,
         }
+        if self._flops:
+            found["throughput/peak_share"] = self._flops * steps / seconds / self._peak
         parts = self._processes.clock.take().items()
         found |= {f"step_time/{name}": value / steps for name, value in parts}
         self.restart(step)

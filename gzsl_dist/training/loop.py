@@ -238,14 +238,15 @@ def fit(
             f"{len(problem.train)} training rows; rows repeat in it",
         )
     pending = PendingLosses(processes, done + 1, [])
-    throughput = Throughput(config.train.batch_size, done, processes)
+    throughput = Throughput(config.train, done, processes)
     latest: dict[str, float] = {}
     with (
         Logbook(directory, processes, done) as logbook,
         StepProgress(title, steps, done, processes) as progress,
     ):
         for step in range(done + 1, steps + 1):
-            pending.parts.append(trainer.train_step(step - 1))
+            with throughput.step():
+                pending.parts.append(trainer.train_step(step - 1))
             stopping = processes.any(stop.name is not None)
             last = step == steps
             looking = last or step % config.evaluation.every == 0

@@ -7,8 +7,13 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+
+from gzsl_dist.data.digits import digits_dataset
+from gzsl_dist.data.xlsa17 import read_pair
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -56,3 +61,40 @@ def test_commands_know_their_options(page: Path) -> None:
         for option in (word.split("=")[0] for word in words if word.startswith("--")):
             if option != "--section.key":
                 assert option in help_of(program), f"{' '.join(program)} {option}"
+
+
+def code_of(page: str) -> list[str]:
+    """The Python examples of a page."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+
+
+def test_the_example_of_preparing_data_makes_files_that_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digits = digits_dataset()
+    given = {
+        "features": digits.features,
+        "labels": digits.labels,
+        "names": digits.classes,
+        "semantics": digits.semantics,
+        "unseen": digits.unseen_classes,
+    }
+    monkeypatch.chdir(tmp_path)
+    (example,) = code_of("data.md")
+    exec(example, dict(given))
+    found = read_pair(tmp_path / "features.mat", tmp_path / "splits.mat")
+    assert found.classes == digits.classes
+    assert (found.features == digits.features).all()
+    assert (found.unseen_classes == digits.unseen_classes).all()
+
+
+def test_the_example_of_the_estimator_runs() -> None:
+    rng = np.random.default_rng(0)
+    given: dict[str, Any] = {
+        "X": rng.random((20, 4)),
+        "y": np.array(["horse", "mule"] * 10),
+        "X_new": rng.random((3, 4)),
+    }
+    example = code_of("use.md")[1].replace("steps=400", "steps=2, batch_size=8, calibration='none'")
+    exec(example, given)
+    assert set(given["learner"].predict(given["X_new"])) <= {"horse", "mule", "zebra"}
