@@ -14,4 +14,5 @@ ruff check .
 ruff format --check .
 mypy
 export OMP_NUM_THREADS=1
-exec pytest -n 2 --dist loadfile "$@"
+# in the order of the tree, so that the long tests of tests/distributed come first
+exec pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
