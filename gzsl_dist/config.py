@@ -231,8 +231,12 @@ class EvaluationSettings(Section):
     )
     every: PositiveInt = Field(100, description="Steps between validations (selection).")
     rows_per_class: PositiveInt = Field(100, description="Synthetic rows of each unseen class.")
-    space: Literal["h", "u", "x"] | None = Field(
-        None, description="Classifier's input: embedding h, projection u or features x."
+    space: Literal["h", "u", "x", "xh"] | None = Field(
+        None,
+        description="Classifier's input: embedding h, projection u, features x, or x beside h.",
+    )
+    unit_length: bool = Field(
+        False, description="Scale the classifier's input (x and h each) to length 1."
     )
     weight_decay: Weight = Field(1e-4, description="L2 penalty of the softmax classifier.")
     iterations: PositiveInt = Field(100, description="L-BFGS iterations of the classifier.")

@@ -19,10 +19,10 @@ from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.bank_rows import BankRows
 from gzsl_dist.evaluation.classifier import RowBlocks, SoftmaxClassifier, fit_softmax_blocks
+from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.evaluation.metrics import ScoredRows
 from gzsl_dist.evaluation.sharded_classifier import fit_softmax_sharded
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,12 @@ class ScoredProblem:
 
 
 @torch.no_grad()
-def classifier_input(networks: Networks, features: Tensor, space: str) -> Tensor:
-    """Features ``(rows, d_x)`` in the classifier's space: ``h``, ``u`` or ``x`` itself."""
-    weight = networks.generator.output.weight
-    features = features.to(weight)
-    if space == "x" or networks.embedding is None:
-        return features
-    parts = [networks.embedding(part)[space == "u"] for part in features.split(4096)]
-    return torch.cat(parts)
+def classifier_input(networks: Networks, features: Tensor, space: ClassifierSpace) -> Tensor:
+    """Scaled features ``(rows, d_x)`` in the classifier's space, ``(rows, width)``."""
+    features = features.to(networks.generator.output.weight)
+    return torch.cat(
+        [space.inputs(part, networks.embedding) for part in features.split(BLOCK_ROWS)]
+    )
 
 
 def synthetic_rows(
@@ -89,7 +87,7 @@ def fit_classifier(
         class_weights: ``(classes,)`` what a row of each class counts, default 1.
         shard_classes: spread the classifier's weights over the processes.
     """
-    settings, space = config.evaluation, config.evaluation.space or "x"
+    settings, space = config.evaluation, ClassifierSpace.configured(config.evaluation)
     if synthetic is None:
         synthetic = synthetic_rows(networks, problem, config, processes)
     mine = processes.share(len(problem.train))
@@ -100,7 +98,7 @@ def fit_classifier(
         inputs = classifier_input(networks, synthetic.features[:], space)
         made = _in_memory(inputs, synthetic.labels.to(inputs.device))
     weight = networks.generator.output.weight
-    like = at_least_float32(classifier_input(networks, weight.new_empty(0, weight.shape[0]), space))
+    like = classifier_input(networks, weight.new_empty(0, weight.shape[0]), space)
     fit = fit_softmax_sharded if shard_classes else fit_softmax_blocks
     return fit(
         lambda: chain(real(), made()),
@@ -121,7 +119,7 @@ def score_problem(
     processes: Processes,
 ) -> ScoredProblem:
     """Score the test rows of a problem; each process takes a share of them."""
-    space = config.evaluation.space or "x"
+    space = ClassifierSpace.configured(config.evaluation)
 
     def scored(rows: Rows) -> ScoredRows:
         return _score_rows(networks, classifier, rows, problem.seen_count, space, processes)
@@ -130,11 +128,10 @@ def score_problem(
 
 
 def _in_memory(inputs: Tensor, labels: Tensor) -> RowBlocks:
-    inputs = at_least_float32(inputs)
     return lambda: zip(inputs.split(BLOCK_ROWS), labels.split(BLOCK_ROWS), strict=True)
 
 
-def _real_blocks(networks: Networks, rows: Rows, mine: slice, space: str) -> RowBlocks:
+def _real_blocks(networks: Networks, rows: Rows, mine: slice, space: ClassifierSpace) -> RowBlocks:
     """This process's real rows; read and embedded anew for every pass if they are too many."""
     device = networks.generator.output.weight.device
     parts = list(_slices(mine))
@@ -142,7 +139,7 @@ def _real_blocks(networks: Networks, rows: Rows, mine: slice, space: str) -> Row
     def blocks() -> Iterator[tuple[Tensor, Tensor]]:
         for part in parts:
             inputs = classifier_input(networks, rows.features[part], space)
-            yield at_least_float32(inputs), rows.labels[part].to(device)
+            yield inputs, rows.labels[part].to(device)
 
     if not isinstance(rows.features, Tensor) and not fits_in_memory(
         4 * (mine.stop - mine.start) * rows.features.shape[1]
@@ -157,14 +154,14 @@ def _slices(rows: slice) -> Iterator[slice]:
         yield slice(first, min(first + BLOCK_ROWS, rows.stop))
 
 
-def _from_bank(networks: Networks, bank: BankRows, space: str) -> RowBlocks:
+def _from_bank(networks: Networks, bank: BankRows, space: ClassifierSpace) -> RowBlocks:
     weight = networks.generator.output.weight
 
     def blocks() -> Iterator[tuple[Tensor, Tensor]]:
         for rows in bank:
             inputs = rows.features[:]
             if bank.embedded:
-                inputs = inputs.to(weight)
+                inputs = space.of_embedded(inputs.to(weight))
             else:
                 inputs = classifier_input(networks, inputs, space)
             yield inputs, rows.labels.to(weight.device)
@@ -177,7 +174,7 @@ def _score_rows(
     classifier: SoftmaxClassifier,
     rows: Rows,
     seen_count: int,
-    space: str,
+    space: ClassifierSpace,
     processes: Processes,
 ) -> ScoredRows:
     """Scores of all classes are kept for one block at a time, and only what metrics need after."""

@@ -18,10 +18,10 @@ from gzsl_dist.data.features import BLOCK_ROWS
 from gzsl_dist.data.scaling import Scaling
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier
+from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.files import write_whole
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.precision import at_least_float32
 
 FILE = "model.safetensors"
 FORMAT_VERSION = 1
@@ -39,7 +39,8 @@ class ModelCard:
         feature_dim: d_x.
         embedding_dim: size of h; 0 without an embedding network.
         projection_dim: size of u; 0 without an embedding network.
-        space: of the classifier's input: ``h``, ``u`` or ``x``.
+        space: of the classifier's input, and ``unit_length``:
+            `gzsl_dist.evaluation.classifier_space.ClassifierSpace`.
         transform: of features, before they are scaled; `gzsl_dist.data.scaling.Scaling`.
         precision: ``float32`` or ``float64``.
         method: preset it was trained with.
@@ -56,6 +57,7 @@ class ModelCard:
     embedding_dim: int
     projection_dim: int
     space: str
+    unit_length: bool
     transform: str
     precision: str
     method: str
@@ -79,13 +81,14 @@ class ZeroShotModel(nn.Module):
         super().__init__()
         self.card = card
         count = len(card.classes)
-        width = {"h": card.embedding_dim, "u": card.projection_dim, "x": card.feature_dim}
+        self.space = ClassifierSpace(card.space, card.unit_length)
+        width = self.space.width(card.feature_dim, card.embedding_dim, card.projection_dim)
         self.embedding = None
         if card.embedding_dim:
             self.embedding = Embedding(card.feature_dim, card.embedding_dim, card.projection_dim)
         self.register_buffer("minimum", torch.zeros(card.feature_dim))
         self.register_buffer("extent", torch.ones(card.feature_dim))
-        self.classifier = nn.Linear(width[card.space], count)
+        self.classifier = nn.Linear(width, count)
         self.to(torch.float64 if card.precision == "float64" else torch.float32)
         self.requires_grad_(False)
         self.eval()
@@ -144,11 +147,7 @@ class ZeroShotModel(nn.Module):
             features = features.sign() * features.abs().sqrt()
         elif self.card.transform == "log1p":
             features = features.sign() * features.abs().log1p()
-        scaled = (features - self.minimum) / self.extent
-        if self.embedding is None or self.card.space == "x":
-            return scaled
-        hidden, projected = self.embedding(scaled)
-        return at_least_float32(hidden if self.card.space == "h" else projected)
+        return self.space.inputs((features - self.minimum) / self.extent, self.embedding)
 
     @torch.no_grad()
     def predict_proba(self, features: ArrayLike) -> NDArray[np.floating[Any]]:

@@ -26,13 +26,15 @@ def parts(space: str = "h", transform: str = "none", seed: int = 0):  # type: ig
         for parameter in embedding.parameters():
             torch.nn.init.normal_(parameter)
     networks = Networks(Generator(2, 3, 5, 6), Critic(6, 3, 5), embedding)
-    width = {"h": 8, "u": 4, "x": 6}[space]
+    width = {"h": 8, "u": 4, "x": 6, "xh": 14}[space]
     classifier = SoftmaxClassifier(torch.randn(len(CLASSES), width), torch.randn(len(CLASSES)))
     scaling = Scaling.fit(features, transform)  # type: ignore[arg-type]
     return networks, classifier, scaling, features
 
 
-def card(space: str = "h", transform: str = "none", factor: float | None = 0.7) -> ModelCard:
+def card(
+    space: str = "h", transform: str = "none", factor: float | None = 0.7, unit: bool = False
+) -> ModelCard:
     return ModelCard(
         classes=CLASSES,
         seen_count=SEEN,
@@ -41,6 +43,7 @@ def card(space: str = "h", transform: str = "none", factor: float | None = 0.7) 
         embedding_dim=0 if space == "x" else 8,
         projection_dim=0 if space == "x" else 4,
         space=space,
+        unit_length=unit,
         transform=transform,
         precision="float32",
         method="iapc",
@@ -50,6 +53,8 @@ def card(space: str = "h", transform: str = "none", factor: float | None = 0.7) 
     )
 
 
-def model(space: str = "h", transform: str = "none", factor: float | None = 0.7) -> ZeroShotModel:
+def model(
+    space: str = "h", transform: str = "none", factor: float | None = 0.7, unit: bool = False
+) -> ZeroShotModel:
     networks, classifier, scaling, _ = parts(space, transform)
-    return ZeroShotModel.of(card(space, transform, factor), networks, scaling, classifier)
+    return ZeroShotModel.of(card(space, transform, factor, unit), networks, scaling, classifier)

@@ -17,13 +17,13 @@ from gzsl_dist.inference.model import ZeroShotModel, load_model
 from .models import CLASSES, SEEN, card, model, parts
 
 
-def by_hand(space: str, transform: str, factor: float | None) -> np.ndarray:
+def by_hand(space: str, transform: str, factor: float | None, unit: bool = False) -> np.ndarray:
     """Probabilities from the formulas alone, row by row, in float64."""
     networks, classifier, scaling, features = parts(space, transform)
     result = []
     for row in features.astype(np.float64):
         changed = {"none": row, "sqrt": np.sqrt(row), "log1p": np.log1p(row)}[transform]
-        inputs = (changed - scaling.minimum) / scaling.extent
+        scaled = inputs = (changed - scaling.minimum) / scaling.extent
         if networks.embedding is not None:
             weights = {
                 n: p.detach().double().numpy() for n, p in networks.embedding.named_parameters()
@@ -32,6 +32,10 @@ def by_hand(space: str, transform: str, factor: float | None) -> np.ndarray:
             if space == "u":
                 inputs = weights["project.weight"] @ inputs + weights["project.bias"]
                 inputs = inputs / np.linalg.norm(inputs)
+        seen_parts = {"xh": [scaled, inputs]}.get(space, [inputs])
+        if unit:
+            seen_parts = [part / max(np.linalg.norm(part), 1e-12) for part in seen_parts]
+        inputs = np.concatenate(seen_parts)
         logits = classifier.weight.double().numpy() @ inputs + classifier.bias.double().numpy()
         share = np.exp(logits - logits.max())
         if factor is not None:
@@ -42,11 +46,15 @@ def by_hand(space: str, transform: str, factor: float | None) -> np.ndarray:
 
 @pytest.mark.parametrize("factor", [None, 0.7, -2.0])
 @pytest.mark.parametrize("transform", ["none", "sqrt", "log1p"])
-@pytest.mark.parametrize("space", ["h", "u", "x"])
-def test_probabilities_are_the_formulas(space: str, transform: str, factor: float | None) -> None:
+@pytest.mark.parametrize("space", ["h", "u", "x", "xh"])
+@pytest.mark.parametrize("unit", [False, True])
+def test_probabilities_are_the_formulas(
+    space: str, transform: str, factor: float | None, unit: bool
+) -> None:
     features = parts(space, transform)[3]
-    found = model(space, transform, factor).predict_proba(features)
-    np.testing.assert_allclose(found, by_hand(space, transform, factor), rtol=2e-4, atol=1e-6)
+    found = model(space, transform, factor, unit).predict_proba(features)
+    expected = by_hand(space, transform, factor, unit)
+    np.testing.assert_allclose(found, expected, rtol=2e-4, atol=1e-6)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
 
 
