@@ -244,6 +244,11 @@ class EvaluationSettings(Section):
         description="Train on all seen classes and measure on test rows after model selection; "
         "false stops before, to search settings without reading a test row.",
     )
+    oracle: bool = Field(
+        False,
+        description="Also measure test rows every `every` steps of the final training and record "
+        "the best, as the literature reports; never used, and result.json says that it happened.",
+    )
 
 
 FREE_TO_DIFFER = (

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 
 from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.features import StoredFeatures
+from gzsl_dist.data.guard import guarded
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.problem import final_problem, selection_problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy, choose_strategy
 from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.oracle import (
+    best_on_test,
+    count_reads,
+    note_early_read,
+    oracle_figures,
+)
 from gzsl_dist.evaluation.result import Result, result_of
 from gzsl_dist.evaluation.score import ScoredProblem, score_problem
 from gzsl_dist.evaluation.selection import (
@@ -87,11 +95,18 @@ def finish(
             )
         print_result(result, directory, processes)
         return result
+    dataset, guard = guarded(dataset)
     selection = choose(dataset, config, processes, strategy, directory, stop)
     if not config.evaluation.final:
         say(processes, "evaluation.final false: no test row was read")
         return None
     problem = final_problem(dataset, config)
+
+    def oracle(step: int, networks: Networks) -> dict[str, float]:
+        processes.once(lambda: note_early_read(directory, "oracle", step, guard.test_rows))
+        with guard.oracle():
+            return oracle_figures(score_problem(networks, problem, config, processes))
+
     networks = fit(
         problem,
         config,
@@ -102,8 +117,10 @@ def finish(
         steps=selection.steps,
         fingerprint=dataset.fingerprint,
         stop=stop,
+        oracle=oracle if config.evaluation.oracle else None,
         start=earlier_checkpoints(config.train.resume, "checkpoints"),
     )
+    guard.end_training()
     scored = score_problem(networks, problem, config, processes)
     result = result_of(
         scored,
@@ -115,6 +132,11 @@ def finish(
         strategy=strategy.name,
         world_size=processes.world_size,
         seconds=time.monotonic() - started,
+    )
+    result = dataclasses.replace(
+        result,
+        test_rows=count_reads(guard, directory, processes),
+        oracle=processes.once(lambda: best_on_test(read_metrics(directory / "metrics.jsonl"))),
     )
     processes.once(
         lambda: show_result(directory / "tensorboard", config, result, scored, problem.names)
