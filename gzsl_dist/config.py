@@ -277,8 +277,11 @@ def is_free_to_differ(name: str) -> bool:
 class Config(Section):
     """All settings of a run."""
 
-    method: Literal["iapc", "ce_gzsl", "wgan", "proxy_anchor"] = Field(
-        "iapc", description="Preset of loss weights; see docs/method.md."
+    method: Literal[
+        "iapc", "ce_gzsl", "wgan", "proxy_anchor", "supcon", "ridge", "nearest_prototype"
+    ] = Field(
+        "iapc",
+        description="Preset of loss weights, or a baseline without networks; see docs/method.md.",
     )
     run: RunSettings = Field(default_factory=RunSettings)
     data: DataSettings = Field(default_factory=DataSettings)
