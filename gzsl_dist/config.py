@@ -248,6 +248,11 @@ class EvaluationSettings(Section):
         description="Train on all seen classes and measure on test rows after model selection; "
         "false stops before, to search settings without reading a test row.",
     )
+    oracle: bool = Field(
+        False,
+        description="Also measure test rows every `every` steps of the final training and record "
+        "the best, as the literature reports; never used, and result.json says that it happened.",
+    )
 
 
 FREE_TO_DIFFER = (
@@ -276,8 +281,11 @@ def is_free_to_differ(name: str) -> bool:
 class Config(Section):
     """All settings of a run."""
 
-    method: Literal["iapc", "ce_gzsl", "wgan", "proxy_anchor"] = Field(
-        "iapc", description="Preset of loss weights; see docs/method.md."
+    method: Literal[
+        "iapc", "ce_gzsl", "wgan", "proxy_anchor", "supcon", "ridge", "nearest_prototype"
+    ] = Field(
+        "iapc",
+        description="Preset of loss weights, or a baseline without networks; see docs/method.md.",
     )
     run: RunSettings = Field(default_factory=RunSettings)
     data: DataSettings = Field(default_factory=DataSettings)

@@ -38,6 +38,7 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.bank.reader import BankReader
     from gzsl_dist.distributed.processes import start_processes
     from gzsl_dist.evaluation.bank_rows import BankRows, bank_rows, bank_weights, check_fits
+    from gzsl_dist.evaluation.oracle import note_early_read
     from gzsl_dist.evaluation.result import result_of
     from gzsl_dist.evaluation.score import fit_classifier, score_problem
     from gzsl_dist.monitoring.tables import print_result
@@ -47,6 +48,11 @@ def main(arguments: list[str]) -> int:
     with start_processes(timeout=AN_HOUR) as processes:
         trained = processes.together(lambda: load_run(options.run, processes))
         problem, synthetic, networks = trained.problem, None, trained.networks
+        if not (options.run / "result.json").exists():  # and may still be trained further
+            rows_read = len(problem.seen) + len(problem.unseen)
+            processes.once(
+                lambda: note_early_read(options.run, "evaluate", trained.step, rows_read)
+            )
         weights = None
         if options.bank is not None:
             space = trained.config.evaluation.space or "x"

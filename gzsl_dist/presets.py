@@ -26,6 +26,15 @@ PRESETS: dict[str, dict[str, Any]] = {
         },
         "evaluation": {"space": "h"},
     },
+    "supcon": {
+        "loss": {
+            "critic": {"prototype": 0.0, "instance": 1.0, "comparator": 0.0},
+            "generator": {"prototype": 0.0, "instance": 1.0, "comparator": 0.0},
+            "prototype": {"adaptive": False},
+            "instance": {"form": "supcon"},
+        },
+        "evaluation": {"space": "h"},
+    },
     "ce_gzsl": {
         "loss": {
             "critic": {"prototype": 0.0, "instance": 1.0, "comparator": 1.0},
@@ -46,3 +55,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """What `method` fills in where nothing else is given. All methods share one harness."""
+
+BASELINES = ("ridge", "nearest_prototype")
+"""Methods without networks, in closed form (`gzsl_dist.baselines`); no loss, no step."""
+PRESETS |= dict.fromkeys(BASELINES, PRESETS["wgan"])

@@ -9,7 +9,7 @@ from typing import Any
 
 from gzsl_dist.command_line import setting_fields, value_hint
 from gzsl_dist.nested import flat
-from gzsl_dist.presets import PRESETS
+from gzsl_dist.presets import BASELINES, PRESETS
 
 HEAD = """# Settings
 
@@ -35,7 +35,7 @@ def reference() -> str:
         lines.append(f"| `{name}` | {values} | {shown} | {field.description} |")
         if name == "method":
             lines.append("")
-    presets = {method: flat(values) for method, values in PRESETS.items()}
+    presets = {name: flat(PRESETS[name]) for name in PRESETS if name not in BASELINES}
     lines += ["", "## Presets", "", f"| setting | {' | '.join(presets)} |"]
     lines.append("|---|" + "---|" * len(presets))
     for name in flat(PRESETS["iapc"]):

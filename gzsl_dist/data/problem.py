@@ -16,12 +16,13 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset, IntArray
 from gzsl_dist.data.draws import Stream, permutation
 from gzsl_dist.data.features import Features, StoredFeatures
+from gzsl_dist.data.guard import GuardedFeatures
 from gzsl_dist.data.scaling import Scaling, scale_semantics
 from gzsl_dist.errors import InputError
 
 
 class ScaledFeatures:
-    """``(rows, d_x)`` of features on disk, scaled as they are read.
+    """``(rows, d_x)`` of features on disk or behind a guard, scaled as they are read.
 
     Args:
         stored: all rows of the data set.
@@ -181,18 +182,22 @@ def _build(
     number[classes] = np.arange(len(classes))
     stored = dataset.features
     scaling = Scaling.fit(stored, config.data.feature_transform, train)
+    whole = stored.whole if isinstance(stored, GuardedFeatures) else stored
+    on_disk = isinstance(whole, StoredFeatures)
+    # rows behind a guard are read when they are measured, not before
+    measured_later = on_disk or isinstance(stored, GuardedFeatures)
 
-    def rows(index: IntArray) -> Rows:
+    def rows(index: IntArray, *, later: bool) -> Rows:
         labels = torch.from_numpy(number[dataset.labels[index]])
-        if isinstance(stored, StoredFeatures):
+        if later:
             return Rows(ScaledFeatures(stored, index, scaling), labels)
         return Rows(torch.from_numpy(scaling(stored[index])), labels)
 
     semantics = scale_semantics(dataset.semantics[classes], config.data.semantics_norm)
     return Problem(
-        train=rows(train),
-        seen=rows(seen),
-        unseen=rows(unseen),
+        train=rows(train, later=on_disk),
+        seen=rows(seen, later=measured_later),
+        unseen=rows(unseen, later=measured_later),
         semantics=torch.from_numpy(semantics),
         seen_count=len(seen_classes),
         classes=classes,

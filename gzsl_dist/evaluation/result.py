@@ -47,6 +47,9 @@ class Result:
         selection: how steps and factor were chosen.
         seconds: wall time of the start that finished the run.
         versions: of this package and what it stands on.
+        test_rows: how many there are, and how often they were read before and after the end of
+            training, summed over rows (`gzsl_dist.evaluation.oracle.count_reads`).
+        oracle: with `evaluation.oracle`, the best evaluation on test rows; never the result.
     """
 
     U: float
@@ -67,6 +70,8 @@ class Result:
     selection: dict[str, Any]
     seconds: float
     versions: dict[str, str]
+    test_rows: dict[str, Any] | None = None
+    oracle: dict[str, Any] | None = None
 
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all.

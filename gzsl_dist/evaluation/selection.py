@@ -26,6 +26,7 @@ class Selection:
         how: where both come from, for people.
         fingerprint: of the data set.
         validation: figures on the validation classes at that step, None without validation.
+        settings: of a baseline, chosen as well.
     """
 
     steps: int
@@ -33,6 +34,7 @@ class Selection:
     how: str
     fingerprint: str
     validation: dict[str, float] | None = None
+    settings: dict[str, float] | None = None
 
     def write(self, path: Path) -> None:
         """Write as JSON."""

@@ -14,6 +14,7 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier
 from gzsl_dist.evaluation.score import fit_classifier
+from gzsl_dist.evaluation.selection import Selection
 from gzsl_dist.inference.model import ModelCard, ZeroShotModel
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.training.trained import TrainedRun
@@ -25,9 +26,7 @@ def assemble(
     problem: Problem,
     dataset: Dataset,
     config: Config,
-    *,
-    calibration_factor: float,
-    steps: int,
+    selection: Selection,
 ) -> ZeroShotModel:
     """The model of trained networks and the classifier that was fitted with them.
 
@@ -37,15 +36,14 @@ def assemble(
         problem: what was trained on.
         dataset: it is told in the card.
         config: of the run.
-        calibration_factor: what validation classes chose; unused without calibration.
-        steps: generator steps trained.
+        selection: training length and calibration factor.
     """
     calibrated = config.evaluation.calibration != "none"
     embedding = networks.embedding
     card = ModelCard(
         classes=problem.names,
         seen_count=problem.seen_count,
-        calibration_factor=calibration_factor if calibrated else None,
+        calibration_factor=selection.calibration_factor if calibrated else None,
         feature_dim=problem.feature_dim,
         embedding_dim=0 if embedding is None else embedding.embed.out_features,
         projection_dim=0 if embedding is None else embedding.project.out_features,
@@ -55,7 +53,7 @@ def assemble(
         precision="float64" if config.train.precision == "float64" else "float32",
         method=config.method,
         dataset={"name": dataset.name, "fingerprint": dataset.fingerprint},
-        steps=steps,
+        steps=selection.steps,
         seed=config.train.seed,
     )
     return ZeroShotModel.of(card, networks, problem.scaling, classifier)
@@ -96,12 +94,4 @@ def with_new_classes(
     check_class_table(dataset, f"{old.name} with new classes")
     problem = final_problem(dataset, trained.config)
     classifier = fit_classifier(trained.networks, problem, trained.config, processes)
-    return assemble(
-        trained.networks,
-        classifier,
-        problem,
-        old,
-        trained.config,
-        calibration_factor=trained.selection.calibration_factor,
-        steps=trained.step,
-    )
+    return assemble(trained.networks, classifier, problem, old, trained.config, trained.selection)

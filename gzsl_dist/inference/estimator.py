@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import seen_unseen_curve
 from gzsl_dist.evaluation.score import fit_classifier, score_problem
+from gzsl_dist.evaluation.selection import fixed
 from gzsl_dist.inference.assemble import assemble
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.nested import merge
@@ -121,25 +123,19 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _fit(self, dataset: Dataset, config: Config, processes: Processes) -> None:
-        factor = 0.0
+        selection = fixed(config.train.steps, dataset.fingerprint)
         if config.evaluation.calibration == "validation":
             problem = selection_problem(dataset, config)
             networks = _train(problem, config, processes)
             classifier = fit_classifier(networks, problem, config, processes)
             scored = score_problem(networks, classifier, problem, config, processes)
             factor = seen_unseen_curve(scored.seen, scored.unseen).best_factor()
+            selection = replace(selection, calibration_factor=factor)
         problem = final_problem(dataset, config)
         networks = _train(problem, config, processes)
         classifier = fit_classifier(networks, problem, config, processes)
-        self.model_ = assemble(
-            networks,
-            classifier,
-            problem,
-            dataset,
-            config,
-            calibration_factor=factor,
-            steps=config.train.steps,
-        ).double()  # so that a row's figures do not depend on the rows beside it
+        model = assemble(networks, classifier, problem, dataset, config, selection)
+        self.model_ = model.double()  # so that a row's figures do not depend on the rows beside it
         # the model has seen classes first, scikit-learn wants columns in the order of classes_
         self._columns = np.argsort(problem.classes)
 

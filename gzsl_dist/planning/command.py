@@ -7,6 +7,7 @@ import argparse
 from gzsl_dist.config import Config
 from gzsl_dist.distributed.launch_environment import is_reporting_process
 from gzsl_dist.errors import InputError
+from gzsl_dist.presets import BASELINES
 
 DEFAULT_WORLD_SIZES = "1,2,4,8"
 
@@ -39,6 +40,8 @@ def print_plan(config: Config, arguments: argparse.Namespace) -> None:
     Raises:
         InputError: a wrong option, or the data set's sizes cannot be read.
     """
+    if config.method in BASELINES:
+        raise InputError(f"--dry-run: {config.method} trains no networks; there is nothing to plan")
     from gzsl_dist.planning.shapes import shape_of_data, shape_of_option
 
     batch = config.train.batch_size

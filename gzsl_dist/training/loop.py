@@ -30,6 +30,7 @@ from gzsl_dist.training.resume import made_for
 from gzsl_dist.training.stop_signal import StopSignal
 
 Validate = Callable[[Networks], ScoredProblem]
+Oracle = Callable[[int, Networks], dict[str, float]]  # of the steps done and the networks
 
 
 class Trainer:
@@ -195,6 +196,7 @@ def fit(
     fingerprint: str,
     stop: StopSignal,
     validate: Validate | None = None,
+    oracle: Oracle | None = None,
     start: Path | None = None,
 ) -> Networks:
     """Train for a number of steps, going on from the newest checkpoint if there is one.
@@ -211,6 +213,7 @@ def fit(
         stop: when raised on any process, all save and stop.
         validate: scores validation classes; called every `evaluation.every` steps and at the end,
             its figures are logged, and the checkpoint with the best is kept.
+        oracle: measures test rows as often, to be logged and not to be used.
         start: checkpoints of another training to go on from, where this one has none.
 
     Raises:
@@ -263,6 +266,7 @@ def fit(
                     networks = trainer.whole_networks()
                     scored = validate(networks) if validate is not None else None
                     latest |= logbook.look(step, networks, problem, config, scored)
+                    latest |= oracle(step, networks) if oracle is not None else {}
                 logbook.write(step, latest)
             if saving:
                 state = trainer.state(step, latest.get("validation/H") if validating else None)

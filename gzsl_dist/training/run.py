@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 
+from gzsl_dist.baselines.run import choose_penalties, fit_baseline, score_rows
 from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.features import StoredFeatures
+from gzsl_dist.data.guard import GuardedFeatures, guarded
 from gzsl_dist.data.load import load_dataset
-from gzsl_dist.data.problem import final_problem, selection_problem
+from gzsl_dist.data.problem import Problem, final_problem, selection_problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy, choose_strategy
 from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.oracle import (
+    best_on_test,
+    count_reads,
+    note_early_read,
+    oracle_figures,
+)
 from gzsl_dist.evaluation.result import Result, result_of
 from gzsl_dist.evaluation.score import ScoredProblem, fit_classifier, score_problem
 from gzsl_dist.evaluation.selection import (
@@ -28,6 +37,7 @@ from gzsl_dist.monitoring.board import show_result
 from gzsl_dist.monitoring.logbook import read_metrics
 from gzsl_dist.monitoring.progress import say
 from gzsl_dist.monitoring.tables import print_result
+from gzsl_dist.presets import BASELINES
 from gzsl_dist.training.loop import fit
 from gzsl_dist.training.resume import earlier_checkpoints
 from gzsl_dist.training.run_directory import locked, open_run_directory
@@ -89,35 +99,23 @@ def finish(
             )
         print_result(result, directory, processes)
         return result
+    dataset, guard = guarded(dataset)
     selection = choose(dataset, config, processes, strategy, directory, stop)
     if not config.evaluation.final:
         say(processes, "evaluation.final false: no test row was read")
         return None
     problem = final_problem(dataset, config)
-    networks = fit(
-        problem,
-        config,
-        processes,
-        strategy,
-        directory,
-        title="training",
-        steps=selection.steps,
-        fingerprint=dataset.fingerprint,
-        stop=stop,
-        start=earlier_checkpoints(config.train.resume, "checkpoints"),
-    )
-    classifier = fit_classifier(networks, problem, config, processes)
-    model = assemble(
-        networks,
-        classifier,
-        problem,
-        dataset,
-        config,
-        calibration_factor=selection.calibration_factor,
-        steps=selection.steps,
-    )
-    processes.once(lambda: model.save(directory / MODEL_FILE))
-    scored = score_problem(networks, classifier, problem, config, processes)
+    if config.method in BASELINES:
+        fitted = fit_baseline(problem, config.method, selection.settings or {})
+        guard.end_training()
+        scored = processes.once(lambda: score_rows(fitted, problem))
+    else:
+        networks = train(problem, config, processes, strategy, directory, stop, selection, guard)
+        guard.end_training()
+        classifier = fit_classifier(networks, problem, config, processes)
+        model = assemble(networks, classifier, problem, dataset, config, selection)
+        processes.once(lambda: model.save(directory / MODEL_FILE))
+        scored = score_problem(networks, classifier, problem, config, processes)
     result = result_of(
         scored,
         problem,
@@ -125,9 +123,14 @@ def finish(
         config,
         selection,
         steps=selection.steps,
-        strategy=strategy.name,
+        strategy="closed form" if config.method in BASELINES else strategy.name,
         world_size=processes.world_size,
         seconds=time.monotonic() - started,
+    )
+    result = dataclasses.replace(
+        result,
+        test_rows=count_reads(guard, directory, processes),
+        oracle=processes.once(lambda: best_on_test(read_metrics(directory / "metrics.jsonl"))),
     )
     processes.once(
         lambda: show_result(directory / "tensorboard", config, result, scored, problem.names)
@@ -135,6 +138,40 @@ def finish(
     processes.once(lambda: result.write(path))
     print_result(result, directory, processes)
     return result
+
+
+def train(
+    problem: Problem,
+    config: Config,
+    processes: Processes,
+    strategy: Strategy,
+    directory: Path,
+    stop: StopSignal,
+    selection: Selection,
+    guard: GuardedFeatures,
+) -> Networks:
+    """Train on all seen classes, for as many steps as were chosen."""
+
+    def oracle(step: int, networks: Networks) -> dict[str, float]:
+        processes.once(lambda: note_early_read(directory, "oracle", step, guard.test_rows))
+        with guard.oracle():
+            classifier = fit_classifier(networks, problem, config, processes)
+            scored = score_problem(networks, classifier, problem, config, processes)
+            return oracle_figures(scored)
+
+    return fit(
+        problem,
+        config,
+        processes,
+        strategy,
+        directory,
+        title="training",
+        steps=selection.steps,
+        fingerprint=selection.fingerprint,
+        stop=stop,
+        oracle=oracle if config.evaluation.oracle else None,
+        start=earlier_checkpoints(config.train.resume, "checkpoints"),
+    )
 
 
 def choose(
@@ -149,9 +186,11 @@ def choose(
 
     That training lives in ``selection/`` inside the run directory, in the same form as a run.
     """
+    path = directory / "selection" / "selection.json"
+    if config.method in BASELINES:
+        return processes.once(lambda: choose_penalties(dataset, config, path))
     if not needs_validation(config.evaluation):
         return fixed(config.train.steps, dataset.fingerprint)
-    path = directory / "selection" / "selection.json"
     if processes.once(path.exists):
         return processes.once(lambda: Selection.read(path, dataset.fingerprint))
     problem = selection_problem(dataset, config)

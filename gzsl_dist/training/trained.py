@@ -15,6 +15,7 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.selection import Selection, fixed, needs_validation
 from gzsl_dist.models.networks import Networks
+from gzsl_dist.presets import BASELINES
 from gzsl_dist.training.loop import networks_for
 from gzsl_dist.training.resume import made_for
 
@@ -38,6 +39,10 @@ def load_run(run: Path, processes: Processes) -> TrainedRun:
         InputError: no run, no checkpoint, or its data set is not the one it was trained on.
     """
     config = read_run_config(run)
+    if config.method in BASELINES:
+        raise InputError(
+            f"{run}: {config.method} has no networks; its result.json holds all figures"
+        )
     found = checkpoint.checkpoints(run / "checkpoints")
     if not found:
         raise InputError(f"{run}: has no checkpoint; let gzsl_dist.train get that far first")

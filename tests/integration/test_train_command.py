@@ -220,7 +220,7 @@ def test_without_validation_only_the_final_training_runs(tmp_path: Path) -> None
     assert {name: result[name] for name in "USH"} == result["raw"]
 
 
-@pytest.mark.parametrize("method", ["ce_gzsl", "wgan", "proxy_anchor"])
+@pytest.mark.parametrize("method", ["ce_gzsl", "wgan", "proxy_anchor", "supcon", "ridge"])
 def test_other_methods_run(method: str, tmp_path: Path) -> None:
     arguments = ["--method", method, "--evaluation.calibration", "none"]
     done = run("train", *SMALL, "--run.dir", tmp_path / method, *arguments)

@@ -12,6 +12,7 @@ from gzsl_dist.command_line import add_setting_arguments, config_from_arguments,
 from gzsl_dist.config import Config
 from gzsl_dist.config_file import to_yaml
 from gzsl_dist.errors import InputError
+from gzsl_dist.nested import flat
 from gzsl_dist.presets import PRESETS
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
@@ -33,7 +34,17 @@ def test_a_resolved_configuration_is_complete_and_repeats_itself(method: str) ->
     assert Config.model_validate(resolved) == config
 
 
+def test_all_methods_have_the_same_knobs() -> None:
+    """So that a search can treat them alike."""
+    assert {"iapc", "ce_gzsl", "wgan", "proxy_anchor", "supcon"} < set(PRESETS)
+    assert len({frozenset(flat(values)) for values in PRESETS.values()}) == 1
+
+
 def test_methods_differ_as_their_names_say() -> None:
+    weights = parse("--method", "supcon").loss
+    assert (weights.critic.prototype, weights.critic.comparator) == (0, 0)
+    assert (weights.critic.instance, weights.generator.instance) == (1, 1)
+    assert weights.instance.form == "supcon"
     assert not parse("--method", "wgan").loss.critic.any
     assert parse("--method", "wgan").evaluation.space == "x"
     assert parse("--method", "ce_gzsl").loss.instance.form == "supcon"

@@ -99,7 +99,7 @@ def test_test_rows_are_not_read(networks: Networks) -> None:
         diagnose(networks_for(whole, CONFIG), problem, CONFIG, unseen=True)
 
 
-@pytest.mark.parametrize("method", ["wgan", "ce_gzsl", "proxy_anchor"])
+@pytest.mark.parametrize("method", ["wgan", "ce_gzsl", "proxy_anchor", "supcon"])
 def test_other_methods_have_what_they_have(method: str, problem: Problem) -> None:
     config = Config.model_validate({"method": method, "model": SIZES})
     found = diagnose(networks_for(problem, config), problem, config, unseen=True)

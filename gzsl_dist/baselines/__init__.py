@@ -1,0 +1,1 @@
+"""Methods without networks, which a generator must beat: closed forms in the same harness."""

@@ -1,0 +1,37 @@
+"""What a baseline offers to model selection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""Tried for every penalty; 1 is as strong as the mean diagonal of the matrix it is added to."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A fitted baseline at some penalties.
+
+    Attributes:
+        settings: its penalties by name.
+        score: scores ``(rows, classes)`` of features ``(rows, d_x)``.
+    """
+
+    settings: dict[str, float]
+    score: Callable[[Tensor], Tensor]
+
+
+def linear_scores(weight: Tensor) -> Callable[[Tensor], Tensor]:
+    """Scores ``(rows, classes)`` by ``(d_x, classes)`` of features scaled to length 1."""
+    return lambda features: normalize(features.double(), dim=1) @ weight
+
+
+def penalized_solve(matrix: Tensor, penalty: float, values: Tensor) -> Tensor:
+    """``(matrix + penalty * mean diagonal * I)^-1 values`` of a positive semidefinite matrix."""
+    penalized = matrix + penalty * matrix.diagonal().mean() * torch.eye(len(matrix)).to(matrix)
+    return torch.cholesky_solve(values, torch.linalg.cholesky(penalized))

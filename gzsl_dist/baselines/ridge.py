@@ -1,0 +1,42 @@
+"""A bilinear compatibility in closed form: ESZSL (Romera-Paredes and Torr, ICML 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch.nn.functional import normalize
+
+from gzsl_dist.baselines.candidate import PENALTIES, Candidate, linear_scores, penalized_solve
+from gzsl_dist.data.problem import Problem
+
+
+def ridge(
+    problem: Problem,
+    feature_penalties: Sequence[float] = PENALTIES,
+    semantic_penalties: Sequence[float] = PENALTIES,
+) -> Iterator[Candidate]:
+    """Fit ``x^T V a_c`` to +1 for a row's class and -1 for others, at every pair of penalties.
+
+    ``V = (X^T X + gamma I)^-1 X^T Y A (A^T A + lambda I)^-1`` (eq. 5 of the paper), with rows of X
+    of length 1, as those of A. The penalties are shares of the matrices' mean diagonals.
+
+    Args:
+        problem: its training rows; ``classes`` of them seen.
+        feature_penalties: values of gamma.
+        semantic_penalties: values of lambda.
+    """
+    features = normalize(problem.train.features[:].double(), dim=1)
+    semantics = normalize(problem.semantics.double(), dim=1)
+    seen = semantics[: problem.seen_count]
+    targets = -torch.ones(len(features), problem.seen_count, dtype=torch.float64)
+    targets[torch.arange(len(features)), problem.train.labels] = 1
+    left, right = features.T @ features, seen.T @ seen
+    middle = features.T @ (targets @ seen)
+    for gamma in feature_penalties:
+        half = penalized_solve(left, gamma, middle)
+        for lam in semantic_penalties:
+            weight = penalized_solve(right, lam, half.T).T @ semantics.T  # (d_x, classes)
+            yield Candidate(
+                {"feature_penalty": gamma, "semantic_penalty": lam}, linear_scores(weight)
+            )

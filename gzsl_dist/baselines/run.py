@@ -1,0 +1,69 @@
+"""Baselines in the harness of a run: their penalties come from validation classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from gzsl_dist.baselines.candidate import Candidate
+from gzsl_dist.baselines.nearest_prototype import nearest_prototype
+from gzsl_dist.baselines.ridge import ridge
+from gzsl_dist.config import Config
+from gzsl_dist.data.dataset import Dataset
+from gzsl_dist.data.problem import Problem, Rows, selection_problem
+from gzsl_dist.evaluation.metrics import ScoredRows
+from gzsl_dist.evaluation.score import ScoredProblem
+from gzsl_dist.evaluation.selection import PREFIX, Selection, validation_figures
+
+
+def choose_penalties(dataset: Dataset, config: Config, path: Path) -> Selection:
+    """Try all penalties on the validation classes; `train.steps` and such mean nothing here.
+
+    Args:
+        dataset: the data.
+        config: its method is a baseline.
+        path: where the choice is written, or read if it was made before.
+    """
+    if path.exists():
+        return Selection.read(path, dataset.fingerprint)
+    problem = selection_problem(dataset, config)
+    calibrate = config.evaluation.calibration == "validation"
+    criterion = PREFIX + ("H" if calibrate else "raw_H")
+    tried = []
+    for candidate in _candidates(config.method, problem):
+        scored = score_rows(candidate, problem)
+        tried.append((validation_figures(scored.seen, scored.unseen), candidate.settings))
+    figures, settings = max(tried, key=lambda pair: pair[0][criterion])
+    selection = Selection(
+        steps=0,
+        calibration_factor=figures[PREFIX + "calibration_factor"] if calibrate else 0.0,
+        how=f"{problem.note}; best of {len(tried)} settings",
+        fingerprint=dataset.fingerprint,
+        validation={name.removeprefix(PREFIX): value for name, value in figures.items()},
+        settings=settings,
+    )
+    selection.write(path)
+    return selection
+
+
+def fit_baseline(problem: Problem, method: str, settings: dict[str, float]) -> Candidate:
+    """Fit with the penalties that were chosen."""
+    (fitted,) = _candidates(method, problem, settings)
+    return fitted
+
+
+def score_rows(candidate: Candidate, problem: Problem) -> ScoredProblem:
+    """Score the rows that a problem is measured on."""
+
+    def scored(rows: Rows) -> ScoredRows:
+        scores = candidate.score(rows.features[:])
+        return ScoredRows.from_scores(scores.numpy(), rows.labels.numpy(), problem.seen_count)
+
+    return ScoredProblem(seen=scored(problem.seen), unseen=scored(problem.unseen))
+
+
+def _candidates(
+    method: str, problem: Problem, only: dict[str, float] | None = None
+) -> Iterator[Candidate]:
+    given = {} if only is None else {f"{name[:-1]}ies": [value] for name, value in only.items()}
+    return ridge(problem, **given) if method == "ridge" else nearest_prototype(problem, **given)

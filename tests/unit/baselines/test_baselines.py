@@ -1,0 +1,105 @@
+"""Baselines against plain loops and scikit-learn, and as whole runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+from sklearn.neighbors import NearestCentroid
+from sklearn.preprocessing import normalize
+
+from gzsl_dist.baselines.nearest_prototype import nearest_prototype
+from gzsl_dist.baselines.ridge import ridge
+from gzsl_dist.config import Config
+from gzsl_dist.data.digits import digits_dataset
+from gzsl_dist.data.problem import Problem, final_problem
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.strategies import choose_strategy
+from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.result import Result
+from gzsl_dist.training.run import finish
+from gzsl_dist.training.run_directory import open_run_directory
+from gzsl_dist.training.stop_signal import StopSignal
+from gzsl_dist.training.trained import load_run
+
+ALONE = Processes(0, 1, torch.device("cpu"), quiet=True)
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return final_problem(digits_dataset(), Config.model_validate({"method": "ridge"}))
+
+
+def arrays(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows and semantics of length 1, and labels."""
+    features = normalize(problem.train.features.double().numpy())
+    return features, normalize(problem.semantics.double().numpy()), problem.train.labels.numpy()
+
+
+@pytest.mark.parametrize(("gamma", "lam"), [(0.1, 1.0), (3.0, 0.01)])
+def test_ridge_solves_its_normal_equations(problem: Problem, gamma: float, lam: float) -> None:
+    """Recomputed with explicit inverses, in the paper's columns."""
+    features, semantics, labels = arrays(problem)
+    x, s = features.T, semantics[: problem.seen_count].T
+    y = np.full((len(labels), problem.seen_count), -1.0)
+    for row, label in enumerate(labels):
+        y[row, label] = 1
+    own, other = x @ x.T, s @ s.T
+    own += gamma * np.trace(own) / len(own) * np.eye(len(own))
+    other += lam * np.trace(other) / len(other) * np.eye(len(other))
+    weight = np.linalg.inv(own) @ x @ y @ s.T @ np.linalg.inv(other)
+    (found,) = ridge(problem, [gamma], [lam])
+    assert found.settings == {"feature_penalty": gamma, "semantic_penalty": lam}
+    rows = problem.unseen.features[:20]
+    expected = normalize(rows.double().numpy()) @ weight @ semantics.T
+    np.testing.assert_allclose(found.score(rows).numpy(), expected, rtol=1e-6, atol=1e-9)
+
+
+def test_nearest_prototype_agrees_with_scikit_learn(problem: Problem) -> None:
+    features, semantics, labels = arrays(problem)
+    means = NearestCentroid().fit(features, labels).centroids_
+    seen = semantics[: problem.seen_count]
+    strength = 0.5 * np.mean(np.sum(seen**2, axis=0))
+    model = Ridge(alpha=strength, fit_intercept=False).fit(seen, means)
+    prototypes = normalize(np.concatenate([means, model.predict(semantics[problem.seen_count :])]))
+    (found,) = nearest_prototype(problem, [0.5])
+    rows = problem.seen.features[:20]
+    expected = normalize(rows.double().numpy()) @ prototypes.T
+    np.testing.assert_allclose(found.score(rows).numpy(), expected, rtol=1e-6)
+
+
+def test_every_pair_of_penalties_is_offered_once(problem: Problem) -> None:
+    found = [candidate.settings for candidate in ridge(problem, [1, 2], [3, 4, 5])]
+    assert len({tuple(settings.values()) for settings in found}) == len(found) == 6
+
+
+@pytest.mark.parametrize("method", ["ridge", "nearest_prototype"])
+def test_whole_run(method: str, tmp_path: Path) -> None:
+    """Chosen on validation classes, test rows read once, above chance; going on reads it back."""
+    config = Config.model_validate(
+        {"method": method, "run": {"dir": str(tmp_path)}, "evaluation": {"selection": "validation"}}
+    )
+
+    def run() -> Result:
+        directory = open_run_directory(config, ALONE)
+        strategy = choose_strategy(config.train, ALONE)
+        now = time.monotonic()
+        result = finish(digits_dataset(), config, ALONE, strategy, directory, StopSignal(), now)
+        assert result is not None
+        return result
+
+    result = run()
+    assert result.T1 > 0.5, "a third by chance"
+    assert result.test_rows is not None
+    assert result.test_rows["reads_before_end"] == 0
+    assert result.test_rows["reads_at_end"] == result.test_rows["rows"]
+    assert set(result.selection["settings"]) >= {"semantic_penalty"}
+    assert (result.steps, result.strategy, result.method) == (0, "closed form", method)
+    (tmp_path / "result.json").unlink()
+    assert run().per_class == result.per_class
+    with pytest.raises(InputError, match="has no networks"):
+        load_run(tmp_path, ALONE)
