@@ -57,7 +57,7 @@ def prototype_loss(
     attract, repel = pair_logits(similarity, margin=margin, scale=scale, adaptive=adaptive)
     attract = attract.masked_fill(~positive, -torch.inf)
     repel = repel.masked_fill(positive, -torch.inf)
-    present = torch.unique(labels).numel()
+    present = similarity.new_zeros(count).index_fill(0, labels, 1).sum()
     loss: Tensor = log1p_sum_exp(attract).sum() / present + log1p_sum_exp(repel).sum() / count
     return loss
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,7 @@ from gzsl_dist.models.initialize import WEIGHT_DEVIATION, initialize
 from gzsl_dist.precision import at_least_float32
 
 SLOPE = 0.2
+BLOCK = 2**17  # values of pairs at a time: half a MiB, which a CPU's cache holds
 
 
 class Comparator(nn.Module):
@@ -45,14 +48,70 @@ class Comparator(nn.Module):
 def pair_scores(rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
     """``(rows, classes)`` of ``w . LeakyReLU(r_i + c_j)``, all of width ``hidden``.
 
-    As ``LeakyReLU(t) = (1 + slope)/2 t + (1 - slope)/2 |t|``, one half is linear and needs no
-    pairs. The other, ``sum_k w_k |r_ik + c_jk|``, is an L1 distance between rows and negated
-    classes, each scaled by ``|w_k|``; one for the positive weights, one for the negative.
+    As ``LeakyReLU(t) = slope t + (1 - slope) ReLU(t)``, one part is linear and needs no pairs.
+    The other needs one pass over them, as ``ReLU(r + c) = max(c, -r) + r``.
     """
+    ramps = _Ramps.apply if rows.device.type == "cpu" else ramps_by_distance
     linear = (rows @ weight)[:, None] + classes @ weight
-    bent = torch.zeros_like(linear)
+    return SLOPE * linear + (1 - SLOPE) * ramps(rows, classes, weight)
+
+
+def ramps_by_distance(rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
+    """``(rows, classes)`` of ``w . ReLU(r_i + c_j)``, by kernels of the size that GPUs need.
+
+    ``ReLU(t) = (t + |t|) / 2``, and ``sum_k w_k |r_ik + c_jk|`` is an L1 distance between rows and
+    negated classes, each scaled by ``|w_k|``; one for positive weights, one for negative ones.
+    """
+    doubled = (rows @ weight)[:, None] + classes @ weight
     for sign in (1, -1):
         part = sign * weight > 0
         scale = sign * weight[part]
-        bent = bent + sign * torch.cdist(rows[:, part] * scale, -classes[:, part] * scale, p=1)
-    return (1 + SLOPE) / 2 * linear + (1 - SLOPE) / 2 * bent
+        doubled = doubled + sign * torch.cdist(rows[:, part] * scale, -classes[:, part] * scale, 1)
+    return doubled / 2
+
+
+class _Ramps(torch.autograd.Function):
+    """`ramps_by_distance` in blocks that a CPU's cache holds: a row and many classes at a time."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, classes, weight)
+        return (rows @ weight)[:, None] + _sums_of_maxima(rows, classes, weight)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rows, classes, weight = ctx.saved_tensors
+        # ReLU has slope 1 where r + c > 0, that is c > -r, or r > -c.
+        of_rows = _weighted_slopes(rows, classes, gradients[0])
+        of_classes = _weighted_slopes(classes, rows, gradients[0].T)
+        of_weight = (of_rows * rows).sum(0) + (of_classes * classes).sum(0)
+        return of_rows * weight, of_classes * weight, of_weight
+
+
+def _sums_of_maxima(rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
+    """``(rows, classes)`` of ``sum_k w_k max(c_jk, -r_ik)``."""
+    sums = rows.new_empty(len(rows), len(classes))
+    negated = -rows
+    for part in _blocks(classes):
+        block = torch.empty_like(classes[part])
+        for row, result in zip(negated, sums[:, part], strict=True):
+            torch.mv(torch.maximum(classes[part], row, out=block), weight, out=result)
+    return sums
+
+
+def _weighted_slopes(rows: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
+    """``(rows, hidden)`` of ``sum_j g_ij [r_ik + c_jk > 0]``, for ``(rows, classes)`` weights g."""
+    sums = torch.zeros_like(rows)
+    negated = -rows
+    for part in _blocks(classes):
+        block = torch.empty_like(classes[part])
+        some = weights[:, part].contiguous()
+        for row, result, of_row in zip(negated, sums, some, strict=True):
+            result.addmv_(torch.gt(classes[part], row, out=block).T, of_row)
+    return sums
+
+
+def _blocks(values: Tensor) -> list[slice]:
+    """Slices of the rows of a matrix, each of about BLOCK values."""
+    count = max(1, BLOCK // max(1, values.shape[1]))
+    return [slice(first, first + count) for first in range(0, len(values), count)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, relu
+from torch.nn.functional import leaky_relu, linear, relu
 
+from gzsl_dist.models.class_layer import for_rows
 from gzsl_dist.models.initialize import initialize
 
 
@@ -24,11 +24,26 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.noise_dim = noise_dim
-        self.hidden = nn.Linear(noise_dim + semantic_dim, hidden_dim)
+        self.hidden = NoiseAndClass(noise_dim + semantic_dim, hidden_dim)
         self.output = nn.Linear(hidden_dim, feature_dim)
         initialize(self)
 
-    def forward(self, noise: Tensor, semantics: Tensor) -> Tensor:
-        """Synthesize ``(rows, d_x)`` features >= 0 from ``(rows, d_z)`` and ``(rows, d_a)``."""
-        hidden = leaky_relu(self.hidden(torch.cat([noise, semantics], dim=1)), 0.2)
-        return relu(self.output(hidden))
+    def forward(self, noise: Tensor, semantics: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Synthesize ``(rows, d_x)`` features >= 0 from ``(rows, d_z)`` and ``(rows, d_a)``.
+
+        With ``(rows,)`` labels, `semantics` are those of all classes, ``(classes, d_a)``.
+        """
+        hidden = self.hidden(noise, semantics, labels)
+        return relu(self.output(leaky_relu(hidden, 0.2)))
+
+
+class NoiseAndClass(nn.Linear):
+    """A linear layer of [z; a], whose part for the class is computed once for each class."""
+
+    def forward(  # type: ignore[override]
+        self, noise: Tensor, semantics: Tensor, labels: Tensor | None
+    ) -> Tensor:
+        """``(rows, hidden)``; arguments as those of the generator."""
+        of_noise, of_class = self.weight.split((noise.shape[1], semantics.shape[1]), dim=1)
+        classes = for_rows(lambda some: linear(some, of_class), semantics, labels)
+        return linear(noise, of_noise, self.bias) + classes

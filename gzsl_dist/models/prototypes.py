@@ -70,7 +70,9 @@ class MeanPrototypes(nn.Module):
             return self.means[classes].clone()
         embeddings, labels = batch
         sums = torch.zeros_like(self.means).index_add(0, labels, embeddings)
-        counts = torch.bincount(labels, minlength=len(self.means))[:, None]
+        counts = torch.zeros_like(self.means[:, :1]).index_add(
+            0, labels, torch.ones_like(embeddings[:, :1])
+        )
         current = torch.where(counts > 0, unit(sums / counts.clamp_min(1)), self.means)
         mixed = self.momentum * self.means + (1 - self.momentum) * current.detach()
         prototypes = current[classes]

@@ -89,16 +89,22 @@ class Trainer:
         critic_steps = self.config.train.critic_steps
         first_draw = step * (critic_steps + 1)
         for draw in range(first_draw, first_draw + critic_steps):
-            batch = self.draw(draw)
-            critic_losses = self.critic_side.step(batch, self.synthesize(batch))
-
-        batch = self.draw(first_draw + critic_steps)
-        with frozen(self.critic_objective):
-            generator_losses = self.generator_side.step(batch)
-
+            critic_losses = self.critic_step(draw)
+        generator_losses = self.generator_step(first_draw + critic_steps)
         return {f"critic/{name}": value for name, value in critic_losses.items()} | {
             f"generator/{name}": value for name, value in generator_losses.items()
         }
+
+    def critic_step(self, draw: int) -> Losses:
+        """Train critic, embedding, prototypes and comparator once, on the rows of a draw."""
+        batch = self.draw(draw)
+        return self.critic_side.step(batch, self.synthesize(batch))
+
+    def generator_step(self, draw: int) -> Losses:
+        """Train the generator once, on noise and labels of a draw."""
+        batch = self.draw(draw)
+        with frozen(self.critic_objective):
+            return self.generator_side.step(batch)
 
     def draw(self, number: int) -> Batch:
         """This process's slots of a draw."""
@@ -116,7 +122,7 @@ class Trainer:
         precise = network_precision(self.config.train.precision, self.semantics.device)
         with self.clock.part("synthesis"), precise:
             return torch.cat(
-                [self.networks.generator(noise, self.semantics[labels]) for noise, labels in pieces]
+                [self.networks.generator(noise, self.semantics, labels) for noise, labels in pieces]
             )
 
     def whole_networks(self) -> Networks:

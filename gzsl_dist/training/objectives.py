@@ -102,10 +102,10 @@ class CriticObjective(Objective):
     ) -> tuple[Losses, Tensor | None]:
         """Losses of a part of the real rows beside as many synthetic ones, and ``(rows, d_u)``."""
         total = self._config.train.batch_size
-        semantics = self._semantics[labels]
         with self.precise():
-            real_activation = self.critic.activation(features, semantics)
-            fake_activation = self.critic.activation(fake, semantics)
+            real_activation, fake_activation = self.critic.activations(
+                (features, fake), self._semantics, labels
+            )
             mixed_activation = mix * real_activation + (1 - mix) * fake_activation
             real_scores = self.critic.score(real_activation)
             fake_scores = self.critic.score(fake_activation)
@@ -167,10 +167,9 @@ class GeneratorObjective(Objective):
     def rows(self, noise: Tensor, labels: Tensor) -> tuple[Losses, Tensor | None]:
         """Losses of synthetic rows of a part of the ``(rows, d_z)`` noise, and ``(rows, d_u)``."""
         networks = self._shared[0]
-        semantics = self._semantics[labels]
         with self.precise():
-            fake = self.generator(noise, semantics)
-            scores = networks.critic(fake, semantics)
+            fake = self.generator(noise, self._semantics, labels)
+            scores = networks.critic(fake, self._semantics, labels)
         losses = {"adversarial": generator_loss(scores, self._config.train.batch_size)}
         weights = self._config.loss.generator
         if networks.embedding is None or not weights.any:

@@ -1,0 +1,165 @@
+"""The floor of a step: the matrix products that its mathematics needs (docs/performance.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Product:
+    """``(rows, inner) @ (inner, columns)``; weight gradients have their left factor transposed."""
+
+    name: str
+    rows: int
+    inner: int
+    columns: int
+    transposed: bool = False
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.rows * self.inner * self.columns
+
+
+def layer(
+    name: str, rows: int, inputs: int, outputs: int, *, weight: bool, inputs_too: bool
+) -> list[Product]:
+    """Products of a linear layer: forward, and the gradients that are needed."""
+    products = [Product(name, rows, inputs, outputs)]
+    if weight:
+        products.append(Product(f"{name}: gradient of weights", outputs, rows, inputs, True))
+    if inputs_too:
+        products.append(Product(f"{name}: gradient of inputs", rows, outputs, inputs))
+    return products
+
+
+def critic_products(config: Any, shape: Any, batch: int) -> list[Product]:
+    """Products of a critic step: synthesis without gradient, critic, embedding and its losses."""
+    sizes, weights = config.model, config.loss.critic
+    few = min(batch, shape.classes)  # a class's part of a layer, once for each class or row
+    both = {"weight": True, "inputs_too": False}
+    width, hidden = shape.feature_dim, sizes.critic_hidden
+    products = [
+        *synthesis(config, shape, batch, few, weight=False),
+        *layer("critic, rows", 2 * batch, width, hidden, **both),
+        *layer("critic, classes", few, shape.semantic_dim, hidden, **both),
+        Product("penalty", batch, hidden, width),
+        Product("penalty: gradient of weights", hidden, batch, width, True),
+    ]
+    if weights.any:
+        products += layer("embedding", batch, width, sizes.embedding_dim, **both)
+    return products + contrast_products(config, shape, batch, weights, trained=True)
+
+
+def generator_products(config: Any, shape: Any, batch: int) -> list[Product]:
+    """Products of a generator step: through the frozen critic, embedding and losses."""
+    sizes, weights = config.model, config.loss.generator
+    few = min(batch, shape.classes)
+    frozen = {"weight": False, "inputs_too": True}
+    width = shape.feature_dim
+    products = [
+        *synthesis(config, shape, batch, few, weight=True),
+        *layer("critic, rows", batch, width, sizes.critic_hidden, **frozen),
+        Product("critic, classes", few, shape.semantic_dim, sizes.critic_hidden),
+    ]
+    if weights.any:
+        products += layer("embedding", batch, width, sizes.embedding_dim, **frozen)
+    if weights.instance:
+        products.append(Product("embedding of real rows", batch, width, sizes.embedding_dim))
+    return products + contrast_products(config, shape, batch, weights, trained=False)
+
+
+def synthesis(config: Any, shape: Any, batch: int, few: int, *, weight: bool) -> list[Product]:
+    hidden = config.model.generator_hidden
+    return [
+        *layer(
+            "generator, noise",
+            batch,
+            config.model.noise_dim,
+            hidden,
+            weight=weight,
+            inputs_too=False,
+        ),
+        *layer(
+            "generator, classes", few, shape.semantic_dim, hidden, weight=weight, inputs_too=False
+        ),
+        *layer(
+            "generator, output", batch, hidden, shape.feature_dim, weight=weight, inputs_too=weight
+        ),
+    ]
+
+
+def contrast_products(
+    config: Any, shape: Any, batch: int, weights: Any, *, trained: bool
+) -> list[Product]:
+    """Products of projection, prototypes, instances and comparator; its pairs are no product."""
+    sizes, classes = config.model, shape.classes
+    whole = {"weight": trained, "inputs_too": True}
+    last = {"weight": trained, "inputs_too": False}
+    wide, narrow = sizes.embedding_dim, sizes.projection_dim
+    products = []
+    if weights.prototype or weights.instance:
+        products += layer("projection", batch, wide, narrow, **whole)
+    if weights.prototype:
+        between = sizes.prototype_hidden
+        products += layer("prototypes, hidden", classes, shape.semantic_dim, between, **last)
+        products += layer(
+            "prototypes, output", classes, between, narrow, weight=trained, inputs_too=trained
+        )
+        products.append(Product("prototypes by rows", classes, narrow, batch))
+        products.append(Product("prototypes by rows: gradient of rows", batch, classes, narrow))
+        if trained:
+            products.append(Product("prototypes by rows: of prototypes", classes, batch, narrow))
+    if weights.instance:
+        rows = batch if trained else 2 * batch  # the generator's also meet real rows
+        if not trained:
+            products.append(Product("projection of real rows", batch, wide, narrow))
+        products.append(Product("rows by rows", rows, narrow, rows))
+        products += [
+            Product(f"rows by rows: gradient of {which}", batch, rows, narrow)
+            for which in ("anchors", "others")
+        ]
+    if weights.comparator:
+        between = sizes.comparator_hidden
+        products += layer("comparator, rows", batch, wide, between, **whole)
+        products += layer("comparator, classes", classes, shape.semantic_dim, between, **last)
+    return products
+
+
+def runner(products: list[Product], device: Any, dtype: Any) -> Callable[[], None]:
+    """A function that computes the products, each from factors to a result that lie ready.
+
+    Equal shapes share their memory, whose values do not matter.
+    """
+    import torch
+
+    held: dict[tuple[int, int], Any] = {}
+
+    def matrix(rows: int, columns: int) -> Any:
+        if (rows, columns) not in held:
+            held[rows, columns] = torch.randn(rows, columns, device=device, dtype=dtype)
+        return held[rows, columns]
+
+    results: dict[tuple[int, int], Any] = {}
+    tasks = []
+    for product in products:
+        if product.transposed:
+            left = matrix(product.inner, product.rows).T
+            right = matrix(product.inner, product.columns)
+        elif "gradient" in product.name:
+            left = matrix(product.rows, product.inner)
+            right = matrix(product.inner, product.columns)
+        else:  # weights are (outputs, inputs)
+            left = matrix(product.rows, product.inner)
+            right = matrix(product.columns, product.inner).T
+        size = (product.rows, product.columns)
+        if size not in results:
+            results[size] = torch.empty(size, device=device, dtype=dtype)
+        tasks.append((left, right, results[size]))
+
+    def run() -> None:
+        for left, right, result in tasks:
+            torch.mm(left, right, out=result)
+
+    return run
