@@ -122,6 +122,9 @@ def _result_figures(result: dict[str, Any]) -> dict[str, float]:
     figures |= {f"raw_{name}": float(value) for name, value in result.get("raw", {}).items()}
     oracle = result.get("oracle") or {}
     figures |= {f"oracle_{name}": oracle[name] for name in ("U", "S", "H", "T1") if oracle}
+    for kind, spaces in (result.get("clusters") or {}).items():
+        for space, found in spaces.items():
+            figures |= {f"{kind}_{space}_{name}": value for name, value in found.items()}
     return figures
 
 

@@ -16,6 +16,7 @@ from gzsl_dist.data.problem import Problem, final_problem, selection_problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy, choose_strategy
 from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.clusters import unseen_clusters
 from gzsl_dist.evaluation.oracle import (
     best_on_test,
     count_reads,
@@ -103,6 +104,7 @@ def finish(
         say(processes, "evaluation.final false: no test row was read")
         return None
     problem = final_problem(dataset, config)
+    clusters = None
     if config.method in BASELINES:
         fitted = fit_baseline(problem, config.method, selection.settings or {})
         guard.end_training()
@@ -111,6 +113,7 @@ def finish(
         networks = train(problem, config, processes, strategy, directory, stop, selection, guard)
         guard.end_training()
         scored = score_problem(networks, problem, config, processes)
+        clusters = processes.once(lambda: unseen_clusters(networks, problem, config))
     result = result_of(
         scored,
         problem,
@@ -126,6 +129,7 @@ def finish(
         result,
         test_rows=count_reads(guard, directory, processes),
         oracle=processes.once(lambda: best_on_test(read_metrics(directory / "metrics.jsonl"))),
+        clusters=clusters,
     )
     processes.once(
         lambda: show_result(directory / "tensorboard", config, result, scored, problem.names)
