@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+PENALTIES = (1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Tried for every penalty; 1 is as strong as the mean diagonal of the matrix it is added to."""
 
 
@@ -26,9 +26,10 @@ class Candidate:
     score: Callable[[Tensor], Tensor]
 
 
-def linear_scores(weight: Tensor) -> Callable[[Tensor], Tensor]:
-    """Scores ``(rows, classes)`` by ``(d_x, classes)`` of features scaled to length 1."""
-    return lambda features: normalize(features.double(), dim=1) @ weight
+def linear_scores(weight: Tensor, center: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+    """Scores by ``(d_x, classes)`` of features scaled to length 1, less ``center`` ``(d_x,)``."""
+    offset = 0.0 if center is None else center @ weight
+    return lambda features: normalize(features.double(), dim=1) @ weight - offset
 
 
 def penalized_solve(matrix: Tensor, penalty: float, values: Tensor) -> Tensor:

@@ -50,6 +50,7 @@ class Result:
         test_rows: how many there are, and how often they were read before and after the end of
             training, summed over rows (`gzsl_dist.evaluation.oracle.count_reads`).
         oracle: with `evaluation.oracle`, the best evaluation on test rows; never the result.
+        clusters: how well rows of unseen classes cluster (`gzsl_dist.evaluation.clusters`).
     """
 
     U: float
@@ -72,6 +73,7 @@ class Result:
     versions: dict[str, str]
     test_rows: dict[str, Any] | None = None
     oracle: dict[str, Any] | None = None
+    clusters: dict[str, dict[str, dict[str, float]]] | None = None
 
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all.

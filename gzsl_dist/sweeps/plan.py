@@ -19,6 +19,8 @@ from gzsl_dist.run_names import run_name
 
 Scalar = str | int | float | bool | None
 Values = Annotated[list[Scalar], Field(min_length=1)]
+Points = Annotated[list[dict[str, Scalar | Values]], Field(min_length=1)]
+Settings = tuple[tuple[str, str], ...]
 TAKEN = ("run.dir", "train.seed", "method")  # a sweep decides these itself
 
 
@@ -31,6 +33,8 @@ class SweepFile(BaseModel):
         seeds: of every combination.
         settings: for all tasks, by dotted name.
         grid: values to combine, by dotted name.
+        points: instead of a grid, settings of each trial by dotted name, which may change
+            `settings`: a list for all methods, or a list for each method by its name.
         dir: folder of the run directories; default ``runs/sweeps/<file's name>``.
     """
 
@@ -41,6 +45,7 @@ class SweepFile(BaseModel):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     settings: dict[str, Scalar | Values] = {}
     grid: dict[str, Values] = {}
+    points: Points | dict[str, Points] | None = None
     dir: str | None = None
 
 
@@ -52,26 +57,37 @@ class Task:
         index: place in the sweep, from 0.
         data: name of the data set in the sweep file.
         method: name of the method in the sweep file.
-        point: values of the grid, by dotted name.
+        point: values of the grid or of the point, by dotted name.
         seed: of the run.
         arguments: the trainer's, without ``--run.dir``.
         directory: the run directory.
-        steps: generator steps that the run is to do.
+        config: all settings of the run.
     """
 
     index: int
     data: str
     method: str
-    point: tuple[tuple[str, str], ...]
+    point: Settings
     seed: int
     arguments: tuple[str, ...]
     directory: Path
-    steps: int
+    config: Config
 
     @property
     def name(self) -> str:
         """Name of the run directory."""
         return self.directory.name
+
+    @property
+    def searches(self) -> bool:
+        """Whether the run stops after model selection."""
+        return not self.config.evaluation.final
+
+    @property
+    def outcome(self) -> Path:
+        """The file that is there when the run is done."""
+        name = "selection/selection.json" if self.searches else "result.json"
+        return self.directory / name
 
     @property
     def group(self) -> tuple[str, str, str]:
@@ -102,25 +118,21 @@ def read_sweep(path: Path) -> list[Task]:
     folder = Path(file.dir or f"runs/sweeps/{path.stem}")
     parser = argparse.ArgumentParser(allow_abbrev=False)
     add_setting_arguments(parser)
-    points = [
-        tuple(zip(file.grid, map(_text, values), strict=True))
-        for values in itertools.product(*file.grid.values())
-    ]
     settings = [(name, _text(value)) for name, value in file.settings.items()]
     tasks: list[Task] = []
-    for (data, method, config, chosen), point, seed in itertools.product(
-        _trainings(path, file), points, file.seeds
-    ):
-        given = [*chosen, *settings, *point, ("train.seed", str(seed))]
-        arguments = ["--config", config, *(part for n, v in given for part in (f"--{n}", v))]
-        directory = folder / run_name(f"{data}-{method}", dict(point) | {"train.seed": str(seed)})
-        resolved = _checked(path, parser, arguments)
-        tasks.append(
-            Task(
-                len(tasks), data, method, point, seed, tuple(arguments), directory,
-                resolved.train.steps,
-            )
-        )  # fmt: skip
+    for data, method, config, chosen in _trainings(path, file):
+        for point, seed in itertools.product(_points(path, file, method), file.seeds):
+            given = dict([*chosen, *settings, *point, ("train.seed", str(seed))])
+            arguments = ["--config", config]
+            arguments += [part for name, value in given.items() for part in (f"--{name}", value)]
+            name = run_name(f"{data}-{method}", dict(point) | {"train.seed": str(seed)})
+            resolved = _checked(path, parser, arguments)
+            tasks.append(
+                Task(
+                    len(tasks), data, method, point, seed, tuple(arguments), folder / name,
+                    resolved,
+                )
+            )  # fmt: skip
     directories = [task.directory for task in tasks]
     for task in tasks:
         if directories.count(task.directory) > 1:
@@ -128,7 +140,36 @@ def read_sweep(path: Path) -> list[Task]:
                 f"sweep file {path}: two tasks would share {task.directory}; give data, methods "
                 "and values of the grid names that differ"
             )
+    unknown = set(file.points if isinstance(file.points, dict) else ()) - {t.method for t in tasks}
+    if unknown:
+        raise InputError(f"sweep file {path}: points.{min(unknown)}: no such method in this sweep")
+    if len({task.searches for task in tasks}) > 1:
+        raise InputError(
+            f"sweep file {path}: evaluation.final is true in some tasks only; search settings and "
+            "measure the chosen ones in two files"
+        )
     return tasks
+
+
+def _points(path: Path, file: SweepFile, method: str) -> list[Settings]:
+    """Settings of a method's trials: the grid's combinations, or the points."""
+    if file.points is None:
+        values = itertools.product(*file.grid.values())
+        return [tuple(zip(file.grid, map(_text, point), strict=True)) for point in values]
+    if file.grid:
+        raise InputError(f"sweep file {path}: grid and points are there; drop one")
+    points = file.points
+    if isinstance(points, dict):
+        if method not in points:
+            raise InputError(
+                f"sweep file {path}: points.{method} is missing; give its trials, [{{}}] for one "
+                "with no settings of its own"
+            )
+        points = points[method]
+    for point in points:
+        for name in point:
+            _check_name(path, "points", name)
+    return [tuple((name, _text(value)) for name, value in point.items()) for point in points]
 
 
 def _read(path: Path, named: str) -> dict[str, Any]:
@@ -190,7 +231,8 @@ def _text(value: Any) -> str:
 
 def _told(error: ValidationError) -> str:
     first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"][:2])
+    parts = [part for part in first["loc"] if "[" not in str(part)]  # not pydantic's own names
+    name = ".".join(str(part) for part in parts[:2])
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(name, SweepFile.model_fields, n=1, cutoff=0.5)
         hint = close[0] if close else ", ".join(SweepFile.model_fields)

@@ -10,8 +10,18 @@ from rich.table import Table
 
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import write_whole
-from gzsl_dist.sweeps.collect import collect, table_of, to_csv, to_html, to_markdown
+from gzsl_dist.sweeps.collect import Group, collect
 from gzsl_dist.sweeps.plan import Task
+from gzsl_dist.sweeps.tables import (
+    PAIRED_NOTE,
+    comparison_table,
+    comparisons_of,
+    note_of,
+    table_of,
+    to_csv,
+    to_html,
+    to_markdown,
+)
 
 SUFFIXES = (".csv", ".md", ".html")
 
@@ -30,14 +40,12 @@ def report(tasks: Sequence[Task], sweep: Path, outs: Sequence[Path]) -> None:
         raise InputError(
             f"sweep file {sweep}: no task is done; python -m gzsl_dist.sweep run {sweep} runs them"
         )
-    head, *body = table_of(groups)
-    table = Table(title=f"{sweep.stem}: mean and 95 % interval over seeds, in %")
-    told = [n for n, _ in enumerate(head) if any(row[n] for row in body)]  # not an empty grid's
-    for number in told:
-        table.add_column(head[number], overflow="fold", no_wrap=number > 2)
-    for row in body:
-        table.add_row(*(row[number] for number in told))
-    Console().print(table)
+    _print(f"{sweep.stem}: {note_of(groups)}", table_of(groups))
+    paired = comparison_table(comparisons_of(groups))
+    if paired:
+        _print(PAIRED_NOTE, paired)
+    for line in chosen_points(groups):
+        print(line)
     for out in outs:
         if out.suffix == ".csv":
             text = to_csv(groups)
@@ -47,3 +55,24 @@ def report(tasks: Sequence[Task], sweep: Path, outs: Sequence[Path]) -> None:
             text = to_html(groups, f"Sweep {sweep.stem}")
         write_whole(out, text)
         print(f"{out}: {len(groups)} combination(s)")
+
+
+def chosen_points(groups: Sequence[Group]) -> list[str]:
+    """The best trial of each method of a search, as ``points`` of a sweep file; else nothing."""
+    lines = []
+    for group in groups:
+        if group.best:
+            settings = ", ".join(f"{name}: {value}" for name, value in group.settings)
+            lines.append(f"  {group.method}: [{{{settings}}}]  # {group.data}")
+    return ["points:", *lines] if lines else []
+
+
+def _print(title: str, rows: list[list[str]]) -> None:
+    head, *body = rows
+    table = Table(title=title)
+    told = [n for n, _ in enumerate(head) if any(row[n] for row in body)]  # not an empty grid's
+    for number in told:
+        table.add_column(head[number], overflow="fold", no_wrap=number > 2)
+    for row in body:
+        table.add_row(*(row[number] for number in told))
+    Console().print(table)

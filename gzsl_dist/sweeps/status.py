@@ -26,7 +26,7 @@ class TaskStatus:
         task: which.
         state: one of `STATES`; interrupted: it was killed and nobody said so.
         progress: the phase and its last logged step, or nothing.
-        note: H where it is done, else the reason of the last end.
+        note: H where it is done (a search's on validation classes), else why the last start ended.
     """
 
     task: Task
@@ -39,8 +39,10 @@ def status_of(task: Task) -> TaskStatus:
     """State of one task."""
     directory = task.directory
     try:
-        result = read_json_object(directory / "result.json", "")
-        return TaskStatus(task, "done", f"{result['steps']} steps", f"H {100 * result['H']:.1f}")
+        outcome = read_json_object(task.outcome, "")
+        note = f"H {100 * (outcome['validation'] if task.searches else outcome)['H']:.1f}"
+        note = f"validation {note}" if task.searches else note
+        return TaskStatus(task, "done", f"{outcome['steps']} steps", note)
     except (InputError, KeyError, TypeError):
         pass
     record, progress = read_state(directory), _progress(task)
@@ -50,7 +52,7 @@ def status_of(task: Task) -> TaskStatus:
     if record.state == "running" and not is_alive(directory, record):
         return TaskStatus(task, "interrupted", progress, f"killed on {record.host}")
     if record.state == "done":  # but without its result
-        return TaskStatus(task, "missing", progress, "result.json is gone")
+        return TaskStatus(task, "missing", progress, f"{task.outcome.name} is gone")
     note = record.reason if record.state != "running" else _place(record.host, record.job)
     return TaskStatus(task, record.state, progress, note)
 
@@ -77,7 +79,7 @@ def _progress(task: Task) -> str:
     ):
         step = _last_step(folder / "metrics.jsonl")
         if step is not None:
-            return f"{title} {step}/{task.steps}"
+            return f"{title} {step}/{task.config.train.steps}"
     return ""
 
 

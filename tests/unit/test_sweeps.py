@@ -12,14 +12,19 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import scipy.stats
 
 from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.selection import Selection
 from gzsl_dist.run_names import run_name
-from gzsl_dist.sweeps.collect import Estimate, collect, to_csv, to_html, to_markdown
+from gzsl_dist.sweeps.collect import collect, compare
 from gzsl_dist.sweeps.plan import Task, read_sweep
+from gzsl_dist.sweeps.reports import chosen_points
+from gzsl_dist.sweeps.statistics import Estimate, paired_difference
 from gzsl_dist.sweeps.status import status_of
+from gzsl_dist.sweeps.tables import to_csv, to_html, to_markdown
 from gzsl_dist.training.run_state import RunState, recorded_state
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +42,10 @@ def base(folder: Path, **more: str) -> str:
     return "".join(f"{key}: {value}\n" for key, value in parts.items())
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "configs" / "sweeps").glob("*.yaml")))
+SHIPPED = [*ROOT.glob("configs/sweeps/*.yaml"), *ROOT.glob("configs/studies/*.yaml")]
+
+
+@pytest.mark.parametrize("file", sorted(SHIPPED), ids=lambda file: file.stem)
 def test_the_sweeps_that_are_shipped_are_sound(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     assert len(read_sweep(file)) >= 4
@@ -77,6 +85,14 @@ def test_every_combination_has_a_directory_of_its_own(tmp_path: Path) -> None:
         ({"data": "{x: missing.yaml}"}, "missing.yaml: cannot be read"),
         ({"data": "{}"}, "data: "),
         ({"data": f"{{x: {{iapc: {DIGITS}}}}}", "methods": "[iapc]"}, "drop methods"),
+        ({"points": "[]"}, "points"),
+        ({"points": "[{train.stepz: 3}]"}, "points.train.stepz: .* did you mean train.steps"),
+        ({"points": "[{train.steps: 3}, {train.steps: 3}]"}, "two tasks would share"),
+        ({"points": "[{}]", "grid": "{train.steps: [3]}"}, "grid and points are there; drop one"),
+        ({"points": "{wgan: [{}]}"}, "points.iapc is missing"),
+        ({"points": "{iapc: [{}], wgan: [{}]}"}, "points.wgan: no such method"),
+        ({"points": "[{evaluation.final: false}, {}]"}, "two files|would share"),
+        ({"grid": "{evaluation.oracle: [true], evaluation.final: [true, false]}"}, "would share"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(
@@ -130,6 +146,113 @@ def test_mean_and_interval_over_seeds(tmp_path: Path) -> None:
     page = to_html([iapc, wgan], "a <b>")
     assert "a &lt;b&gt;" in page
     assert "http" not in page
+
+
+def test_points_are_trials_of_a_method(tmp_path: Path) -> None:
+    """Each may change the common settings; methods may have trials of their own."""
+    common = {"methods": "[iapc, wgan]", "seeds": "[0, 1]", "settings": "{train.steps: 9}"}
+    points = "[{}, {train.steps: 3, loss.instance.margin: 0.25}]"
+    tasks = sweep(tmp_path, base(tmp_path, **common, points=points))
+    assert len(tasks) == 2 * 2 * 2
+    assert len({task.directory for task in tasks}) == 8
+    assert {task.config.train.steps for task in tasks if not task.point} == {9}
+    changed = [task for task in tasks if task.point]
+    assert {task.config.train.steps for task in changed} == {3}
+    assert {task.config.loss.instance.margin for task in changed} == {0.25}
+    assert all(task.arguments.count("--train.steps") == 1 for task in tasks)
+    own = f"{{iapc: {points}, wgan: [{{train.critic_steps: 3}}]}}"
+    tasks = sweep(tmp_path, base(tmp_path, **common, points=own))
+    assert [task.method for task in tasks] == ["iapc"] * 4 + ["wgan"] * 2
+    assert tasks[4].config.train.critic_steps == 3
+
+
+def test_a_search_and_a_measurement_are_two_files(tmp_path: Path) -> None:
+    points = "[{evaluation.final: false, train.steps: 3}, {}]"
+    with pytest.raises(InputError, match="in two files"):
+        sweep(tmp_path, base(tmp_path, points=points))
+
+
+def write_selection(task: Task, h: float, steps: int = 100) -> None:
+    task.outcome.parent.mkdir(parents=True)
+    names = ("U", "S", "T1", "AUSUC", "raw_U", "raw_S")
+    validation = dict.fromkeys(names, 0.5) | {"H": h, "raw_H": 1 - h}
+    Selection(steps, 0.25, "note", "f" * 64, validation).write(task.outcome)
+
+
+def test_a_search_ranks_its_trials_by_validation(tmp_path: Path) -> None:
+    grid = "{loss.instance.margin: [0.1, 0.2, 0.3]}"
+    text = base(
+        tmp_path, methods="[wgan, iapc]", seeds="[0, 1]", grid=grid,
+        settings="{evaluation.final: false}",
+    )  # fmt: skip
+    tasks = sweep(tmp_path, text)
+    assert all(task.searches for task in tasks)
+    for task, h in zip(tasks[:6], (0.5, 0.6, 0.7, 0.8, 0.6, 0.4), strict=True):
+        write_selection(task, h)
+    assert status_of(tasks[0]).state == "done"
+    assert status_of(tasks[0]).note == "validation H 50.0"
+    assert status_of(tasks[6]).state == "missing"
+    groups = collect(tasks)
+    assert [group.method for group in groups] == ["wgan"] * 3 + ["iapc"] * 3
+    assert [group.point[-3:] for group in groups[:3]] == ["0.2", "0.1", "0.3"]
+    assert [group.best for group in groups] == [True, False, False, False, False, False]
+    low, high = scipy.stats.t.interval(0.95, 1, loc=0.75, scale=scipy.stats.sem([0.7, 0.8]))
+    assert groups[0].estimates["H"].interval == pytest.approx((low, high))
+    table = to_markdown(groups)
+    assert "| wgan | loss.instance.margin=0.2 | 2 of 2 | 75.0 ± 63.5 | 50.0 ± 0.0 |" in table
+    assert "| 100 ± 0 | 0.250 ± 0.000 | best |" in table
+    assert "Paired" not in table
+    assert chosen_points(groups) == ["points:", "  wgan: [{loss.instance.margin: 0.2}]  # digits"]
+    assert "no test row was read" in to_html(groups, "search")
+    assert to_csv(groups).splitlines()[1].startswith("digits,wgan,loss.instance.margin=0.2,0 1,2,")
+
+
+def test_a_search_without_calibration_ranks_by_uncalibrated_h(tmp_path: Path) -> None:
+    settings = (
+        "{evaluation.final: false, evaluation.calibration: none, evaluation.selection: validation}"
+    )
+    grid = "{loss.instance.margin: [0.1, 0.2]}"
+    tasks = sweep(tmp_path, base(tmp_path, grid=grid, settings=settings))
+    write_selection(tasks[0], 0.6)
+    write_selection(tasks[1], 0.3)
+    assert [group.point[-3:] for group in collect(tasks)] == ["0.2", "0.1"]
+
+
+def test_paired_difference_is_scipys(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    one = {seed: float(draw.normal(0.6, 0.05)) for seed in range(6)}
+    other = {seed: one[seed] - 0.01 + float(draw.normal(0, 0.01)) for seed in range(2, 6)}
+    found = paired_difference(one, other | {99: 0.0})
+    assert found is not None
+    assert found.seeds == (2, 3, 4, 5)
+    shared = [[values[seed] for seed in found.seeds] for values in (one, other)]
+    test = scipy.stats.ttest_rel(*shared)
+    low, high = test.confidence_interval(0.95)
+    assert found.estimate.mean == pytest.approx(np.mean(shared[0]) - np.mean(shared[1]))
+    assert found.estimate.interval == pytest.approx((low, high))
+    assert found.is_shown == (test.pvalue < 0.05)
+    assert paired_difference(one, {99: 0.0}) is None
+    single = paired_difference(one, {0: 0.0})
+    assert single is not None
+    assert not single.is_shown, "one pair has no interval"
+
+
+def test_methods_are_compared_on_equal_seeds(tmp_path: Path) -> None:
+    tasks = sweep(tmp_path, base(tmp_path, methods="[iapc, wgan, ridge]", seeds="[0, 1, 2]"))
+    for task, value in zip(tasks, (0.5, 0.6, 0.7, 0.45, 0.55, 0.64, 0.9), strict=False):
+        write_result(task, figures(value))
+    groups = collect(tasks)
+    wgan, ridge = compare(groups)
+    assert (wgan.first, wgan.other) == ("iapc", "wgan")
+    low, high = scipy.stats.ttest_rel([0.5, 0.6, 0.7], [0.45, 0.55, 0.64]).confidence_interval()
+    assert wgan.differences["H"].estimate.interval == pytest.approx((low, high))
+    assert ridge.differences["U"].seeds == (0,)
+    assert "| digits | iapc | wgan | 3 | +5.3 ± 1.4 * |" in to_markdown(groups)
+    assert "| digits | iapc | ridge | 1 | -40.0 |" in to_markdown(groups)
+    rows = list(csv.DictReader(io.StringIO(to_csv(groups))))
+    assert rows[0]["first_less_this_H"] == ""
+    assert float(rows[1]["first_less_this_H_low"]) == pytest.approx(low, abs=1e-6)
+    assert "paired t" in to_html(groups, "title")
 
 
 def test_equal_seeds_have_no_width() -> None:

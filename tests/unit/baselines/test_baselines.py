@@ -44,7 +44,8 @@ def arrays(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_ridge_solves_its_normal_equations(problem: Problem, gamma: float, lam: float) -> None:
     """Recomputed with explicit inverses, in the paper's columns."""
     features, semantics, labels = arrays(problem)
-    x, s = features.T, semantics[: problem.seen_count].T
+    center = features.mean(axis=0)
+    x, s = (features - center).T, semantics[: problem.seen_count].T
     y = np.full((len(labels), problem.seen_count), -1.0)
     for row, label in enumerate(labels):
         y[row, label] = 1
@@ -55,7 +56,7 @@ def test_ridge_solves_its_normal_equations(problem: Problem, gamma: float, lam: 
     (found,) = ridge(problem, [gamma], [lam])
     assert found.settings == {"feature_penalty": gamma, "semantic_penalty": lam}
     rows = problem.unseen.features[:20]
-    expected = normalize(rows.double().numpy()) @ weight @ semantics.T
+    expected = (normalize(rows.double().numpy()) - center) @ weight @ semantics.T
     np.testing.assert_allclose(found.score(rows).numpy(), expected, rtol=1e-6, atol=1e-9)
 
 

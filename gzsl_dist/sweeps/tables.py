@@ -1,0 +1,189 @@
+"""Tables and the page of a sweep's figures."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import math
+from collections.abc import Sequence
+from html import escape
+
+from gzsl_dist.sweeps.collect import Comparison, Group, compare
+from gzsl_dist.sweeps.statistics import Estimate
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem;
+        padding: 0 1rem; }}
+.wide {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; }}
+th, td {{ padding: .3rem .7rem; border-bottom: 1px solid #8886; text-align: left; }}
+img {{ max-width: 100%; background: white; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+{tables}
+<p><img alt="Mean H of each combination with its 95 % interval; the table has the numbers."
+src="data:image/png;base64,{figure}"></p>
+</body>
+</html>
+"""
+NOTE = (
+    "Mean over seeds, in percent, and half the width of its 95 % interval (Student's t); one seed "
+    "has none."
+)
+TEST_NOTE = f"{NOTE} Test rows, read once at the end of each run."
+SEARCH_NOTE = (
+    f"{NOTE} Validation classes at the step chosen on them, so all figures are optimistic; no test "
+    "row was read. Steps and factor as chosen."
+)
+PAIRED_NOTE = (
+    "Paired differences over the seeds that both have, in points, and half the width of their 95 % "
+    "interval (paired t); * where it leaves out zero. Not corrected for the number of comparisons."
+)
+
+
+def note_of(groups: Sequence[Group]) -> str:
+    """What the figures are."""
+    return SEARCH_NOTE if groups[0].searches else TEST_NOTE
+
+
+def figure_text(name: str, estimate: Estimate) -> str:
+    """An estimate in its figure's unit."""
+    if name == "steps":
+        return estimate.text(1, 0)
+    return estimate.text(1, 3) if name == "factor" else str(estimate)
+
+
+def table_of(groups: Sequence[Group]) -> list[list[str]]:
+    """Rows of text, the first with the names of the columns."""
+    figures, marks = groups[0].figures, ["best"] * groups[0].searches
+    rows = [["data", "method", "settings", "seeds", *figures, *marks]]
+    for group in groups:
+        found = group.estimates
+        cells = [figure_text(name, found[name]) if found else "" for name in figures]
+        marked = [mark if group.best else "" for mark in marks]
+        seeds = f"{len(group.seeds)} of {group.planned}"
+        rows.append([group.data, group.method, group.point, seeds, *cells, *marked])
+    return rows
+
+
+def comparison_table(comparisons: Sequence[Comparison]) -> list[list[str]]:
+    """Rows of text, the first with the names of the columns; nothing without comparisons."""
+    if not comparisons:
+        return []
+    names = list(comparisons[0].differences)
+    rows = [["data", "first", "less", "seeds", *names]]
+    for comparison in comparisons:
+        seeds = str(len(comparison.differences[names[0]].seeds))
+        cells = [str(comparison.differences[name]) for name in names]
+        rows.append([comparison.data, comparison.first, comparison.other, seeds, *cells])
+    return rows
+
+
+def comparisons_of(groups: Sequence[Group]) -> list[Comparison]:
+    """Between methods of a finished study; trials of a search are not compared."""
+    return [] if groups[0].searches else compare(groups)
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of rows of text."""
+    if not rows:
+        return ""
+    head, *body = rows
+    lines = [head, ["---"] * len(head), *body]
+    return "".join("| " + " | ".join(cell or "–" for cell in line) + " |\n" for line in lines)
+
+
+def to_markdown(groups: Sequence[Group]) -> str:
+    """Markdown tables of the figures and of the paired differences."""
+    paired = markdown_table(comparison_table(comparisons_of(groups)))
+    return markdown_table(table_of(groups)) + (f"\n{PAIRED_NOTE}\n\n{paired}" if paired else "")
+
+
+def to_csv(groups: Sequence[Group]) -> str:
+    """One line a combination; fractions, with the interval's ends, empty where unknown.
+
+    In a finished study also by how much the data set's first combination is ahead of each other.
+    """
+    figures = groups[0].figures
+    differences = {
+        (comparison.data, comparison.other): comparison.differences
+        for comparison in comparisons_of(groups)
+    }
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    names = [f"{name}{end}" for name in figures for end in ("", "_low", "_high")]
+    paired = [] if groups[0].searches else [f"first_less_this_{name}" for name in names]
+    writer.writerow(["data", "method", "settings", "seeds", "planned", *names, *paired])
+    for group in groups:
+        cells = [cell for name in figures for cell in _ends(group.estimates.get(name))]
+        if paired:
+            found = differences.get((group.data, group.name), {})
+            for name in figures:
+                cells += _ends(found[name].estimate if name in found else None)
+        seeds = " ".join(map(str, group.seeds))
+        writer.writerow([group.data, group.method, group.point, seeds, group.planned, *cells])
+    return buffer.getvalue()
+
+
+def _ends(estimate: Estimate | None) -> list[str]:
+    """Mean, low and high end as cells."""
+    if estimate is None:
+        return ["", "", ""]
+    ends = ["" if math.isnan(end) else f"{end:.6f}" for end in estimate.interval]
+    return [f"{estimate.mean:.6f}", *ends]
+
+
+def to_html(groups: Sequence[Group], title: str) -> str:
+    """One page with the tables and a figure inside; it loads nothing from elsewhere."""
+    parts = [_html_table(note_of(groups), table_of(groups))]
+    paired = comparison_table(comparisons_of(groups))
+    if paired:
+        parts.append(_html_table(PAIRED_NOTE, paired))
+    return PAGE.format(
+        title=escape(title),
+        tables="\n".join(parts),
+        figure=base64.b64encode(_figure(groups)).decode(),
+    )
+
+
+def _html_table(note: str, rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in rows[0])
+    body = "\n".join(
+        "<tr>" + "".join(f"<td>{escape(cell or '–')}</td>" for cell in row) + "</tr>"
+        for row in rows[1:]
+    )
+    return (
+        f'<p>{escape(note)}</p>\n<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody>\n</table></div>"
+    )
+
+
+def _figure(groups: Sequence[Group]) -> bytes:
+    from matplotlib.figure import Figure
+
+    shown = [group for group in groups if group.runs][::-1]
+    figure = Figure(figsize=(8, 1 + 0.4 * max(len(shown), 1)), layout="constrained")
+    axes = figure.subplots()
+    for row, group in enumerate(shown):
+        estimate = group.estimates["H"]
+        width = 0.0 if math.isnan(estimate.half_width) else 100 * estimate.half_width
+        axes.errorbar([100 * estimate.mean], [row], xerr=[width], fmt="o", capsize=4, color="C0")
+    names = [f"{g.data} {g.name}" for g in shown]
+    axes.set_yticks(range(len(shown)), names)
+    axes.set(
+        xlabel="H in percent: mean and 95 % interval over seeds", ylim=(-0.5, len(shown) - 0.5)
+    )
+    axes.grid(axis="x", alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
