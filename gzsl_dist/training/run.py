@@ -13,6 +13,7 @@ from gzsl_dist.data.problem import final_problem, selection_problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy, choose_strategy
 from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.details import write_details
 from gzsl_dist.evaluation.result import Result, result_of
 from gzsl_dist.evaluation.score import ScoredProblem, score_problem
 from gzsl_dist.evaluation.selection import (
@@ -119,6 +120,7 @@ def finish(
     processes.once(
         lambda: show_result(directory / "tensorboard", config, result, scored, problem.names)
     )
+    processes.once(lambda: write_details(directory, networks, problem, config, scored, result))
     processes.once(lambda: result.write(path))
     print_result(result, directory, processes)
     return result
