@@ -33,11 +33,19 @@ def main(arguments: list[str]) -> int:
         help="for very many classes: every process holds the classifier's weights of some",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, help="also write the result as JSON")
+    parser.add_argument(
+        "--details", action="store_true",
+        help="also write representation.json and confusion.json into the run directory, for "
+        "gzsl_dist.report; runs write them themselves, older ones did not",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
+    if options.details and options.bank is not None:
+        parser.error("--details describes the run itself; leave out --bank")
 
     from gzsl_dist.bank.reader import BankReader
     from gzsl_dist.distributed.processes import start_processes
     from gzsl_dist.evaluation.bank_rows import BankRows, bank_rows, bank_weights, check_fits
+    from gzsl_dist.evaluation.details import write_details
     from gzsl_dist.evaluation.oracle import note_early_read
     from gzsl_dist.evaluation.result import result_of
     from gzsl_dist.evaluation.score import fit_classifier, score_problem
@@ -88,6 +96,11 @@ def main(arguments: list[str]) -> int:
             world_size=processes.world_size,
             seconds=time.monotonic() - started,
         )
+        if options.details:
+            config = trained.config
+            processes.once(
+                lambda: write_details(options.run, networks, problem, config, scored, result)
+            )
         if options.out is not None:
             processes.once(lambda: result.write(options.out))
         print_result(result, options.run, processes)

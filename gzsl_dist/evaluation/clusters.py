@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 from gzsl_dist.bank.generate import synthesize_class
 from gzsl_dist.config import Config
 from gzsl_dist.data.problem import Problem
+from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.evaluation.score import classifier_input
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.monitoring.diagnostics import overlap
@@ -55,7 +56,10 @@ def unseen_clusters(networks: Networks, problem: Problem, config: Config) -> Clu
     return {
         kind: {
             space: cluster_figures(
-                classifier_input(networks, torch.cat(found), space).float().cpu(), torch.cat(labels)
+                classifier_input(networks, torch.cat(found), ClassifierSpace(space, False))
+                .float()
+                .cpu(),
+                torch.cat(labels),
             )
             for space in spaces
         }

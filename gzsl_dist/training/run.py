@@ -17,6 +17,7 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy, choose_strategy
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.clusters import unseen_clusters
+from gzsl_dist.evaluation.details import write_details
 from gzsl_dist.evaluation.oracle import (
     best_on_test,
     count_reads,
@@ -106,7 +107,7 @@ def finish(
         say(processes, "evaluation.final false: no test row was read")
         return None
     problem = final_problem(dataset, config)
-    clusters = None
+    networks = clusters = None
     if config.method in BASELINES:
         fitted = fit_baseline(problem, config.method, selection.settings or {})
         guard.end_training()
@@ -139,6 +140,7 @@ def finish(
     processes.once(
         lambda: show_result(directory / "tensorboard", config, result, scored, problem.names)
     )
+    processes.once(lambda: write_details(directory, networks, problem, config, scored, result))
     processes.once(lambda: result.write(path))
     print_result(result, directory, processes)
     return result

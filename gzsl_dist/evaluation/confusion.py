@@ -1,0 +1,47 @@
+"""What unseen test rows were taken for, as counts of pairs of classes by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gzsl_dist.evaluation.metrics import Integers, ScoredRows
+from gzsl_dist.files import write_whole
+
+FILE = "confusion.json"
+MOST_PAIRS = 100_000  # with tens of thousands of classes, rarer mistakes are left out
+
+Pairs = list[tuple[str, str, int]]
+
+
+def write_confusion(
+    directory: Path, unseen: ScoredRows, names: Sequence[str], factor: float
+) -> None:
+    """Write ``confusion.json``.
+
+    It holds ``rows`` (test rows of each unseen class) and lists of (true class, taken for, count):
+    ``among_unseen``, only unseen classes competing (T1), and ``all_classes``, calibrated (U).
+
+    Args:
+        directory: the run directory.
+        unseen: scored rows of unseen classes.
+        names: of all classes of the problem.
+        factor: of calibrated stacking.
+    """
+    classes, counts = np.unique(unseen.labels, return_counts=True)
+    content = {
+        "rows": {names[label]: int(count) for label, count in zip(classes, counts, strict=True)},
+        "among_unseen": confused_pairs(unseen.labels, unseen.best_unseen, names),
+        "all_classes": confused_pairs(unseen.labels, unseen.predictions(factor), names),
+    }
+    write_whole(directory / FILE, json.dumps(content, ensure_ascii=False))
+
+
+def confused_pairs(labels: Integers, predictions: Integers, names: Sequence[str]) -> Pairs:
+    """(True class, taken for, count), right ones too, most frequent first."""
+    pairs, counts = np.unique(np.stack([labels, predictions]), axis=1, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:MOST_PAIRS]
+    return [(names[pairs[0, at]], names[pairs[1, at]], int(counts[at])) for at in order]
