@@ -47,13 +47,14 @@ def main(arguments: list[str]) -> int:
     file = Path(options.page)
     address = file.resolve().as_uri() if file.exists() else options.page
     height = TALLEST if options.whole else options.height
+    wait = [f"--virtual-time-budget={1000 * options.wait}"] if options.wait else []
     with tempfile.TemporaryDirectory() as folder:
         if options.width < SMALLEST_WINDOW or options.top:
             address = framed(address, options.width, height, options.top, Path(folder))
         subprocess.run(
             [
                 browser, *QUIET, *([DARK] if options.dark else []),
-                f"--user-data-dir={folder}/profile", f"--virtual-time-budget={1000 * options.wait}",
+                f"--user-data-dir={folder}/profile", *wait,
                 f"--window-size={max(options.width, SMALLEST_WINDOW)},{height}",
                 f"--screenshot={options.out.resolve()}", address,
             ],

@@ -1,7 +1,7 @@
 """How well rows keep classes apart: what the abstract claims of the embedding.
 
 Measured once, after the end of training, on real test rows and on synthetic rows of the same
-classes, in every space that a row passes through; nothing is chosen by it.
+classes; nothing is chosen by it.
 """
 
 from __future__ import annotations
@@ -41,17 +41,20 @@ def write_representation(
 ) -> None:
     """Measure and write ``representation.json``: ``space``, ``bins`` and ``groups``.
 
-    ``groups`` holds a `separation` by group of `GROUPS` and by space: features ``x`` and, where the
-    method trains an embedding, ``h`` and ``u``. A group without two classes of two rows is left
-    out. ``space`` is the one to judge the method by, see `space_of`.
+    ``space`` is the one to judge the method by, see `space_of`. ``groups`` holds a `separation` by
+    group of `GROUPS` and by space: of seen classes in this space, of unseen ones in features ``x``
+    and, where the method trains an embedding, in ``h`` and ``u``. A group without two classes of
+    two rows is left out.
     """
-    spaces = ["x"] if networks.embedding is None else ["x", "h", "u"]
+    own = space_of(config)
     groups: dict[str, dict[str, Separation]] = {}
+    unseen = range(problem.seen_count, len(problem.classes))
+    every_space = ["x"] if networks.embedding is None else ["x", "h", "u"]
     sides = {
-        "unseen": (problem.unseen, range(problem.seen_count, len(problem.classes))),
-        "seen": (problem.seen, range(problem.seen_count)),
+        "unseen": (problem.unseen, unseen, every_space),
+        "seen": (problem.seen, range(problem.seen_count), [own]),
     }
-    for side, (rows, classes) in sides.items():
+    for side, (rows, classes, spaces) in sides.items():
         ids = sample_rows(rows.labels, classes)
         labels = rows.labels[ids]
         if len(torch.unique(labels)) < 2:
@@ -67,7 +70,7 @@ def write_representation(
                 )
                 for space in spaces
             }
-    content = {"space": space_of(config), "bins": BINS, "groups": groups}
+    content = {"space": own, "bins": BINS, "groups": groups}
     write_whole(directory / FILE, json.dumps(content))
 
 

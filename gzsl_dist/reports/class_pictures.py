@@ -101,6 +101,7 @@ def similarities(group: Group) -> Figure:
     """Similarities of pairs of one class and of two, real and synthetic, unseen and seen."""
     space = spaces_of(group)[0]
     figure = blank(4.8, 4.2)
+    low = 0.0
     for axes, kind in zip(figure.subplots(2, 2, sharex=True).flat, GROUPS, strict=True):
         axes.set_title(kind)
         axes.set_yticks([])
@@ -112,8 +113,8 @@ def similarities(group: Group) -> Figure:
         axes.stairs(other, edges, fill=True, color=COLORS[1], alpha=0.55, label="two classes")
         axes.stairs(same, edges, fill=True, color=COLORS[0], alpha=0.55, label="one class")
         axes.stairs(same, edges, color=COLORS[0], lw=1.2)
-        shown = edges[:-1][(same > 1e-4) | (other > 1e-4)]
-        axes.set_xlim(min(shown.min(initial=0), 0) - 0.05, 1.02)
+        low = edges[:-1][(same > 1e-3) | (other > 1e-3)].min(initial=low)
+    figure.axes[0].set_xlim(low - 0.03, 1.02)
     figure.axes[0].legend(fontsize="small", loc="best")
     figure.supxlabel(f"cosine similarity in {space}", fontsize="medium")
     return figure

@@ -28,7 +28,8 @@ nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; padding: 0; list-sty
   margin: .6rem 0; max-width: 60rem; }
 .wide { overflow-x: auto; margin: 1rem 0; }
 .wide:focus-visible { outline: 2px solid var(--link); }
-table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
+table { min-width: min(100%, 32rem); border-collapse: collapse; font-size: .92rem;
+  font-variant-numeric: tabular-nums; }
 caption { text-align: left; color: var(--quiet); padding-bottom: .4rem; font-size: .92rem; }
 caption span { display: block; max-width: min(46rem, calc(100vw - 2rem)); position: sticky;
   left: 0; }
@@ -50,7 +51,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel);
   padding: .7rem .9rem; border-radius: .5rem; font-size: .85rem; margin: .3rem 0 1rem; }
 img { max-width: 100%; background: white; }
 @media (max-width: 40rem) { body { font-size: 15px; } th, td { padding-right: .6rem; }
-  tbody th { max-width: 40vw; white-space: normal; } }
+  tbody th { min-width: 6rem; max-width: 45vw; white-space: normal; overflow-wrap: anywhere; } }
 @media print { .wide { overflow: visible; } details:not([open]) { display: none; } }
 """
 

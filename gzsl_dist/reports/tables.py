@@ -44,20 +44,25 @@ def percent(estimate: Estimate | None) -> str:
     return ABSENT if estimate is None else str(estimate)
 
 
+def data_of(groups: Sequence[Group]) -> str:
+    """Names of the data sets; where there are several, the names of groups tell theirs."""
+    return " and of ".join(dict.fromkeys(group.data_name for group in groups))
+
+
 def results(groups: Sequence[Group]) -> Table:
     """U, S, H, T1, AUSUC, and U, S, H without calibration, of each group."""
     rows = [
-        [group.name, group.data_name, ", ".join(map(str, group.seeds))]
+        [group.name, ", ".join(map(str, group.seeds))]
         + [percent(group.estimate(_figure(name))) for name in FIGURES]
         + [percent(group.estimate(_raw(name))) for name in RAW]
         for group in groups
     ]
-    head = ("method", "data set", "seeds", *FIGURES, *(f"raw {name}" for name in RAW))
+    head = ("method", "seeds", *FIGURES, *(f"raw {name}" for name in RAW))
     return Table(
-        "Test rows, in percent: mean over seeds ± half of the 95 % interval (Student's t; one seed "
-        "has none). U, S and H with the calibration factor that validation classes chose; raw ones "
-        "without.",
-        head, rows, words=3,
+        f"Test rows of {data_of(groups)}, in percent: mean over seeds ± half of the 95 % "
+        "interval (Student's t; one seed has none). U, S and H with the calibration factor that "
+        "validation classes chose; raw ones without.",
+        head, rows, words=2,
     )  # fmt: skip
 
 
@@ -78,17 +83,17 @@ def every_run(groups: Sequence[Group]) -> Table:
             figures = [getattr(result, name) for name in FIGURES]
             figures += [result.raw[name] for name in RAW]
             rows.append(
-                [run.name, group.name, result.dataset["name"]]
+                [run.name, group.name]
                 + [f"{100 * figure:.1f}" for figure in figures]
                 + [str(result.seed), str(result.steps), f"{result.calibration['factor']:.3f}"]
                 + [f"{result.world_size} ({result.strategy})", _duration(result.seconds)]
             )
     head = (
-        "run", "method", "data set", *FIGURES, *(f"raw {name}" for name in RAW), "seed", "steps",
+        "run", "method", *FIGURES, *(f"raw {name}" for name in RAW), "seed", "steps",
         "factor", "processes", "time",
     )  # fmt: skip
     return Table(
-        "Every run, in percent. Time is that of the start which finished it.", head, rows, words=3
+        "Every run, in percent. Time is that of the start which finished it.", head, rows, words=2
     )
 
 
@@ -198,14 +203,14 @@ def separation(groups: Sequence[Group]) -> Table | None:
                 found = [group.estimate(_separation(kind, space, figure)) for figure in SEPARATION]
                 if found[0] is not None:
                     cells = [each.text(1, 3) if each else ABSENT for each in found]
-                    rows.append([group.name, group.data_name, kind, space, *cells])
+                    rows.append([group.name, kind, space, *cells])
     if not rows:
         return None
     return Table(
         "How well classes keep apart, by cosine similarity, in features x and, where the method "
         "trains an embedding, in its hidden layer h and contrastive space u; mean over seeds ± "
         "half of the 95 % interval. Better: overlap low (0 apart, 1 the same), the others high.",
-        ("method", "data set", "rows of classes", "space", *SEPARATION.values()), rows, words=4,
+        ("method", "rows of classes", "space", *SEPARATION.values()), rows, words=3,
     )  # fmt: skip
 
 
