@@ -139,6 +139,9 @@ def _over_steps(
     axes: Axes, group: Group, lines: list[list[dict[str, Any]]], name: str, style: dict[str, Any],
     marker: str = "",
 ) -> None:  # fmt: skip
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     first = True
     for each in lines:
         steps, values = _points(each, name)

@@ -51,7 +51,8 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel);
   padding: .7rem .9rem; border-radius: .5rem; font-size: .85rem; margin: .3rem 0 1rem; }
 img { max-width: 100%; background: white; }
 @media (max-width: 40rem) { body { font-size: 15px; } th, td { padding-right: .6rem; }
-  tbody th { min-width: 6rem; max-width: 45vw; white-space: normal; overflow-wrap: anywhere; } }
+  td.words { white-space: normal; min-width: 8rem; overflow-wrap: anywhere; }
+  tbody th { min-width: 5rem; max-width: 45vw; white-space: normal; overflow-wrap: anywhere; } }
 @media print { .wide { overflow: visible; } details:not([open]) { display: none; } }
 """
 
