@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gzsl_dist.reports import tables
 from gzsl_dist.reports.repeat import repeat_command
 from gzsl_dist.reports.runs import Group, notes
-from gzsl_dist.reports.tables import Table
+from gzsl_dist.reports.table import Table
 
 
 def markdown_report(groups: Sequence[Group]) -> str:

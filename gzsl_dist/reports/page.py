@@ -19,7 +19,7 @@ from gzsl_dist.reports.html import (
 from gzsl_dist.reports.repeat import repeat_command
 from gzsl_dist.reports.runs import Group, notes
 from gzsl_dist.reports.svg import picture
-from gzsl_dist.reports.tables import Table
+from gzsl_dist.reports.table import Table
 
 Section = tuple[str, str, list[str]]
 """Its name in links, its title, its HTML parts."""

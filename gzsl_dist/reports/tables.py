@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from gzsl_dist.evaluation.representation import GROUPS
 from gzsl_dist.reports.runs import FinishedRun, Group
+from gzsl_dist.reports.table import Table
 from gzsl_dist.sweeps.statistics import Estimate
 
 FIGURES = ("U", "S", "H", "T1", "AUSUC")
@@ -20,23 +20,6 @@ SEPARATION = {
     "nmi": "NMI",
 }  # fmt: skip
 ABSENT = "–"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table; the first cell of each row is the row's header.
-
-    Attributes:
-        caption: what it shows.
-        head: names of the columns.
-        rows: as long as `head` each.
-        words: how many columns hold words, from the left; the others hold numbers.
-    """
-
-    caption: str
-    head: tuple[str, ...]
-    rows: list[list[str]]
-    words: int = 1
 
 
 def percent(estimate: Estimate | None) -> str:

@@ -48,7 +48,7 @@ def train(directory: Path, dataset: Dataset, method: str = "iapc", **settings: A
             "train": {"steps": 4, "batch_size": 32, "critic_steps": 1, **settings},
             "log": {"every": 1},
             "evaluation": {
-                "every": 2, "rows_per_class": 10, "iterations": 10,
+                "every": 4, "rows_per_class": 10, "iterations": 10,
                 "calibration": "none" if method == "wgan" else "validation",
             },
         }
