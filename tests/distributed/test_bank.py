@@ -18,12 +18,19 @@ from gzsl_dist.bank.inspection import verify
 from gzsl_dist.bank.layout import BankInfo
 from gzsl_dist.bank.reader import BankReader
 from gzsl_dist.bank.writer import write_bank
+from gzsl_dist.config import Config
+from gzsl_dist.data.digits import digits_dataset
+from gzsl_dist.data.problem import selection_problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.bank_rows import BankRows
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier, fit_softmax_blocks
+from gzsl_dist.evaluation.score import fit_classifier
 from gzsl_dist.evaluation.sharded_classifier import fit_softmax_sharded, sharded_cross_entropy
+from gzsl_dist.evaluation.synthetic import synthetic_rows
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.generator import Generator
+from gzsl_dist.training.loop import networks_for
 from tests.unit.bank.banks import ALONE, bank_info
 
 from .spawn import run_processes
@@ -156,24 +163,62 @@ def sharded_loss(processes: Processes) -> list[Tensor]:
     return [losses, parts.contiguous()]
 
 
-def all_here(processes: Processes) -> list[list[Tensor]]:
+def evaluated(processes: Processes, folder: str, in_memory: str) -> list[Tensor]:
+    """The classifier that training fits for an evaluation, its synthetic rows held as asked.
+
+    2200 rows are three blocks of a bank: more than two processes, fewer than four.
+    """
+    config = Config.model_validate(
+        {
+            "run": {"dir": folder},
+            "train": {"precision": "float64"},
+            "model": {
+                "generator_hidden": 16,
+                "critic_hidden": 16,
+                "embedding_dim": 16,
+                "projection_dim": 8,
+                "comparator_hidden": 8,
+            },
+            "evaluation": {"in_memory": in_memory, "rows_per_class": 1100, "iterations": 5},
+        }
+    )
+    problem = selection_problem(digits_dataset(), config)
+    networks = networks_for(problem, config)
+    bank = Path(folder) / "evaluation-bank.h5"
+    with synthetic_rows(networks, problem, config, processes) as rows:
+        assert isinstance(rows, BankRows) == bank.exists() == (in_memory == "false")
+    classifier = fit_classifier(networks, problem, config, processes)
+    assert not list(Path(folder).iterdir()), "the bank is removed"
+    return [classifier.weight, classifier.bias]
+
+
+def all_here(processes: Processes, folder: str) -> list[list[Tensor]]:
     return [
         fit_here(processes, fit_softmax_blocks),
         fit_here(processes, fit_softmax_sharded),
+        evaluated(processes, folder, "false"),
         sharded_loss(processes),
     ]
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 4])
-def test_blocks_and_sharded_classes_give_the_classifier_of_rows_in_memory(world_size: int) -> None:
+def test_blocks_and_sharded_classes_give_the_classifier_of_rows_in_memory(
+    world_size: int, tmp_path: Path
+) -> None:
     inputs, labels = rows()
     expected = fit_softmax_blocks(lambda: [(inputs, labels)], inputs[:0], 7, ALONE, **SETTINGS)
     logits, targets = many_logits()
     logits.requires_grad_()
     losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
     losses.sum().backward()
-    results = [all_here(ALONE)] if world_size == 1 else run_processes(world_size, all_here)
-    for *fitted, softmax in results:
+    in_memory = evaluated(ALONE, str(tmp_path), "true")
+    results = (
+        [all_here(ALONE, str(tmp_path))]
+        if world_size == 1
+        else run_processes(world_size, all_here, str(tmp_path))
+    )
+    for *fitted, of_bank, softmax in results:
+        torch.testing.assert_close(of_bank, in_memory, rtol=1e-5, atol=1e-5)
         for weight, bias in fitted:
             torch.testing.assert_close(weight, expected.weight, rtol=1e-5, atol=1e-5)
             torch.testing.assert_close(bias, expected.bias, rtol=1e-5, atol=1e-5)
