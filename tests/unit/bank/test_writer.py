@@ -208,6 +208,14 @@ def test_a_bank_is_replaced_only_when_asked_and_when_the_new_one_is_whole(tmp_pa
     assert len(list(tmp_path.iterdir())) == 2, "of one shard, as it was begun"
 
 
+def test_a_folder_is_not_replaced_by_a_bank(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with pytest.raises(InputError, match="run: is a folder"):
+        write_bank(folder, bank_info(), make_block, ALONE, overwrite=True)
+    assert list(tmp_path.iterdir()) == [folder], "nothing was made before"
+
+
 def test_too_little_room_is_told_before_starting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
