@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -64,7 +65,7 @@ def write_and_stop(processes: Processes, path: str) -> str:
     def stopping(rows: slice) -> dict[str, Tensor]:
         nonlocal made
         made += 1
-        if made == 2 and processes.rank == 1:
+        if made == 2 and processes.rank == processes.world_size - 1:
             raise InputError("stopped")
         return maker(rows)
 
@@ -79,50 +80,6 @@ def digest(path: Path) -> dict[str, str]:
             name: hashlib.sha256(bank[name][:].tobytes()).hexdigest()
             for name in ("features", "labels", "embeddings")
         }
-
-
-def test_the_bytes_are_the_same_at_any_number_of_processes(tmp_path: Path) -> None:
-    torch.set_num_threads(1)
-    digests = []
-    for world_size in (1, 2, 4):
-        path = tmp_path / f"{world_size}.h5"
-        if world_size == 1:
-            write_here(ALONE, str(path))
-        else:
-            run_processes(world_size, write_here, str(path))
-        verify(path)
-        assert len(BankReader(path).shards) == world_size
-        digests.append(digest(path))
-    assert digests[0] == digests[1] == digests[2]
-
-
-def test_another_number_of_processes_goes_on_with_a_bank(tmp_path: Path) -> None:
-    path, whole = tmp_path / "bank.h5", tmp_path / "whole.h5"
-    messages = run_processes(2, write_and_stop, str(path))
-    assert "stopped" in messages[1]
-    assert "process 1 failed" in messages[0]
-    with pytest.raises(InputError, match="unfinished bank, lacks"):
-        BankReader(path)
-    write_here(ALONE, str(path))
-    write_here(ALONE, str(whole))
-    assert digest(path) == digest(whole)
-
-
-def test_rows_are_those_of_their_class_and_number(tmp_path: Path) -> None:
-    """Against rows that are synthesized one class at a time."""
-    write_here(ALONE, str(tmp_path / "bank.h5"))
-    info, maker = info_and_maker()
-    with BankReader(tmp_path / "bank.h5") as reader:
-        found = reader.read(slice(0, 150)).inputs
-    expected = [
-        synthesize_class(
-            maker._generator, torch.from_numpy(info.semantics[label]), number=label,
-            rows=slice(0, 50), seed=info.seed,
-        )
-        for label in (0, 1, 3)
-    ]  # fmt: skip
-    assert found.std() > 0.1
-    torch.testing.assert_close(found, torch.cat(expected), rtol=1e-5, atol=1e-6)
 
 
 def rows() -> tuple[Tensor, Tensor]:
@@ -185,6 +142,7 @@ def evaluated(processes: Processes, folder: str, in_memory: str) -> list[Tensor]
     problem = selection_problem(digits_dataset(), config)
     networks = networks_for(problem, config)
     bank = Path(folder) / "evaluation-bank.h5"
+    bank.parent.mkdir(exist_ok=True)
     with synthetic_rows(networks, problem, config, processes) as rows:
         assert isinstance(rows, BankRows) == bank.exists() == (in_memory == "false")
     classifier = fit_classifier(networks, problem, config, processes)
@@ -192,18 +150,82 @@ def evaluated(processes: Processes, folder: str, in_memory: str) -> list[Tensor]
     return [classifier.weight, classifier.bias]
 
 
-def all_here(processes: Processes, folder: str) -> list[list[Tensor]]:
+@dataclass(frozen=True)
+class Done:
+    """What `all_here` left in a folder, and returned on each process."""
+
+    folder: Path
+    results: list[list[Any]]
+
+
+def all_here(processes: Processes, folder: str) -> list[Any]:
+    write_here(processes, f"{folder}/whole/bank.h5")
     return [
+        write_and_stop(processes, f"{folder}/stopped/bank.h5"),
         fit_here(processes, fit_softmax_blocks),
         fit_here(processes, fit_softmax_sharded),
-        evaluated(processes, folder, "false"),
+        evaluated(processes, f"{folder}/run", "false"),
         sharded_loss(processes),
     ]
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 4])
+@pytest.fixture(scope="module", params=[1, 2, 4])
+def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """All that several processes do here, of one start: starting them is what takes time."""
+    world_size: int = request.param
+    folder = tmp_path_factory.mktemp(f"on {world_size}")
+    torch.set_num_threads(1)
+    if world_size == 1:
+        return Done(folder, [all_here(ALONE, str(folder))])
+    return Done(folder, run_processes(world_size, all_here, str(folder)))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bank of one process."""
+    torch.set_num_threads(1)
+    path = tmp_path_factory.mktemp("alone") / "bank.h5"
+    write_here(ALONE, str(path))
+    return path
+
+
+def test_the_bytes_are_the_same_at_any_number_of_processes(done: Done, alone: Path) -> None:
+    path = done.folder / "whole" / "bank.h5"
+    verify(path)
+    assert len(BankReader(path).shards) == len(done.results)
+    assert digest(path) == digest(alone)
+
+
+def test_another_number_of_processes_goes_on_with_a_bank(done: Done, alone: Path) -> None:
+    path = done.folder / "stopped" / "bank.h5"
+    messages = [result[0] for result in done.results]
+    assert "stopped" in messages[-1]
+    assert all("process" in message and "failed" in message for message in messages[:-1])
+    with pytest.raises(InputError, match="unfinished bank, lacks"):
+        BankReader(path)
+    write_here(ALONE, str(path))
+    assert len(BankReader(path).shards) == len(done.results), "as it was begun"
+    assert digest(path) == digest(alone)
+
+
+def test_rows_are_those_of_their_class_and_number(alone: Path) -> None:
+    """Against rows that are synthesized one class at a time."""
+    info, maker = info_and_maker()
+    with BankReader(alone) as reader:
+        found = reader.read(slice(0, 150)).inputs
+    expected = [
+        synthesize_class(
+            maker._generator, torch.from_numpy(info.semantics[label]), number=label,
+            rows=slice(0, 50), seed=info.seed,
+        )
+        for label in (0, 1, 3)
+    ]  # fmt: skip
+    assert found.std() > 0.1
+    torch.testing.assert_close(found, torch.cat(expected), rtol=1e-5, atol=1e-6)
+
+
 def test_blocks_and_sharded_classes_give_the_classifier_of_rows_in_memory(
-    world_size: int, tmp_path: Path
+    done: Done, tmp_path: Path
 ) -> None:
     inputs, labels = rows()
     expected = fit_softmax_blocks(lambda: [(inputs, labels)], inputs[:0], 7, ALONE, **SETTINGS)
@@ -211,13 +233,8 @@ def test_blocks_and_sharded_classes_give_the_classifier_of_rows_in_memory(
     logits.requires_grad_()
     losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
     losses.sum().backward()
-    in_memory = evaluated(ALONE, str(tmp_path), "true")
-    results = (
-        [all_here(ALONE, str(tmp_path))]
-        if world_size == 1
-        else run_processes(world_size, all_here, str(tmp_path))
-    )
-    for *fitted, of_bank, softmax in results:
+    in_memory = evaluated(ALONE, str(tmp_path / "run"), "true")
+    for _, *fitted, of_bank, softmax in done.results:
         torch.testing.assert_close(of_bank, in_memory, rtol=1e-5, atol=1e-5)
         for weight, bias in fitted:
             torch.testing.assert_close(weight, expected.weight, rtol=1e-5, atol=1e-5)
