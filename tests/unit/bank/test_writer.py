@@ -131,6 +131,22 @@ def test_half_a_record_in_a_journal_hides_nothing_behind_it(tmp_path: Path) -> N
     verify(path)
 
 
+def test_a_spoilt_record_of_a_journal_is_made_again(tmp_path: Path) -> None:
+    path, info = tmp_path / "bank.h5", bank_info(compression="gzip")
+    with pytest.raises(InputError, match="stopped"):
+        write_bank(path, info, Stopping(at=4), ALONE)
+    (journal,) = tmp_path.glob(".writing-*.journal")
+    contents = bytearray(journal.read_bytes())
+    contents[len(contents) // 2] ^= 1  # in what was made of block 1 or 2
+    journal.write_bytes(contents)
+    last = Stopping(at=-1)
+    write_bank(path, info, last, ALONE)
+    assert {1, 2} & set(last.made)
+    assert 0 not in last.made
+    verify(path)
+    assert (features_of(path) == row_values(slice(0, 58), 5).numpy()).all()
+
+
 def big_info(compression: str) -> BankInfo:
     return bank_info(
         "float16", compression, counts=(300, 300, 300), block_rows=16, embeddings=0, width=2000
