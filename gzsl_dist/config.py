@@ -231,6 +231,11 @@ class EvaluationSettings(Section):
     )
     every: PositiveInt = Field(100, description="Steps between validations (selection).")
     rows_per_class: PositiveInt = Field(100, description="Synthetic rows of each unseen class.")
+    in_memory: Literal["auto", "true", "false"] = Field(
+        "auto",
+        description="Whether these rows are held in memory, or in a bank in the run directory "
+        "while the classifier is fitted; auto: in memory up to a quarter of what is free.",
+    )
     space: Literal["h", "u", "x", "xh"] | None = Field(
         None,
         description="Classifier's input: embedding h, projection u, features x, or x beside h.",
@@ -261,6 +266,7 @@ FREE_TO_DIFFER = (
     "checkpoint",
     "data.in_memory",
     "evaluation.final",
+    "evaluation.in_memory",
     "train.strategy",
     "train.deepspeed_config",
     "train.device",

@@ -166,7 +166,10 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "seed": self.random_state,
                 "strategy": "single",
             },
-            "evaluation": {"calibration": self.calibration if calibrated else "none"},
+            "evaluation": {
+                "calibration": self.calibration if calibrated else "none",
+                "in_memory": "true",  # there is no run directory
+            },
         }
         return Config.model_validate(merge(tree, mine))
 
