@@ -35,8 +35,10 @@ find_environment() { # ARGUMENTS of the trainer
         use_venv "$GZSL_VENV"
     elif [ -n "${GZSL_CONDA:-}" ]; then
         environment="conda $GZSL_CONDA"
+        command -v conda >/dev/null ||
+            fail 2 "GZSL_CONDA: no conda on $(hostname); GZSL_MODULES may load it"
         set +u # conda's own scripts read variables that may be unset
-        { eval "$(conda shell.bash hook)" && conda activate "$GZSL_CONDA"; } ||
+        { eval "$(conda shell.bash hook)" && conda activate "$GZSL_CONDA"; } 2>/dev/null ||
             fail 2 "GZSL_CONDA: conda activate $GZSL_CONDA failed on $(hostname)"
         set -u
         interpreter=python

@@ -15,7 +15,10 @@ set -uo pipefail
 signal="${GZSL_SIGNAL:-USR1}"
 signal="${signal#SIG}"
 stop_wanted=""
-trap 'stop_wanted=1' "$signal" TERM
+if ! trap 'stop_wanted=1' "$signal" TERM 2>/dev/null; then
+    echo "error: GZSL_SIGNAL = $signal: no signal that can be caught; such as USR1" >&2
+    exit 2
+fi
 
 : "${clone:?} ${script:?}"
 submitted_from="$PWD"
@@ -68,6 +71,10 @@ count_processes() {
         [ "$gpus" -gt 0 ] || processes="$((cpus < 4 ? cpus : 4))"
     fi
     [[ "$processes" =~ ^[1-9][0-9]*$ ]] || fail 2 "PROCESSES = $processes: must be 1 or more"
+    local name
+    for name in GZSL_MAX_REQUEUES GZSL_MAX_RESTARTS GZSL_MASTER_PORT; do
+        [[ "${!name:-0}" =~ ^[0-9]+$ ]] || fail 2 "$name = ${!name}: must be a whole number"
+    done
     export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$((cpus > processes ? cpus / processes : 1))}"
     if [ "$gpus" -eq 0 ]; then
         devices_told="CPUs (gloo), $OMP_NUM_THREADS thread(s) each"

@@ -17,8 +17,8 @@ if [ -n "${CI:-}" ] && ! have sbatch slurmctld slurmd munged shellcheck; then
     fi
     log="$(mktemp)"
     export DEBIAN_FRONTEND=noninteractive
-    if ! { apt-get update && apt-get install --yes --no-install-recommends slurm-wlm munge \
-        shellcheck; } >"$log" 2>&1 </dev/null; then
+    if ! { apt-get update && apt-get -o DPkg::Lock::Timeout=120 install --yes \
+        --no-install-recommends slurm-wlm munge shellcheck; } >"$log" 2>&1 </dev/null; then
         echo "error: apt-get could not install slurm-wlm, munge and shellcheck: $(tail -n 1 "$log")" >&2
         exit 2
     fi

@@ -15,6 +15,9 @@ from pathlib import Path
 from gzsl_dist.command import CommandParser, positive_integer, run_command
 from gzsl_dist.errors import InputError
 
+A_DAY = 24 * 3600
+"""Processes that merge meet at the end only, as in gzsl_dist.synthesize."""
+
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says."""
@@ -81,7 +84,7 @@ def _merge(options: argparse.Namespace) -> int:
     from gzsl_dist.bank.merge import merge_banks
     from gzsl_dist.distributed.processes import start_processes
 
-    with start_processes("cpu") as processes:
+    with start_processes("cpu", A_DAY) as processes:
         info = merge_banks(
             options.banks,
             options.out,

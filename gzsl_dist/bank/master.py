@@ -14,7 +14,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gzsl_dist.bank.layout import AGAIN, FORMAT, FORMAT_VERSION, STORED_AS, BankInfo, Shard
+from gzsl_dist.bank.layout import (
+    AGAIN,
+    FORMAT,
+    FORMAT_VERSION,
+    SHARD_FORMAT,
+    STORED_AS,
+    BankInfo,
+    Shard,
+)
 from gzsl_dist.data.hdf5 import DAMAGE, damaged, is_plain_name, open_hdf5
 from gzsl_dist.data.scaling import Scaling
 from gzsl_dist.errors import InputError
@@ -101,6 +109,9 @@ def read_master(path: Path) -> Master:
     with open_hdf5(path, own_folder=True) as file:
         try:
             kind, version = str(file.attrs.get("format")), str(file.attrs.get("format_version"))
+            if kind == SHARD_FORMAT:
+                name = f"{path.name.split('.')[0]}.h5"
+                raise InputError(f"{path}: one shard of a bank; name the whole, {name} beside it")
             if kind != FORMAT:
                 raise InputError(f"{path}: not a bank; make one with gzsl_dist.synthesize")
             if version != str(FORMAT_VERSION):

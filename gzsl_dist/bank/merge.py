@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gzsl_dist.bank.inspection import verify
 from gzsl_dist.bank.layout import BankInfo
 from gzsl_dist.bank.reader import BankReader
 from gzsl_dist.bank.writer import Report, write_bank
@@ -30,11 +31,11 @@ def merge_banks(
 ) -> BankInfo:
     """Write the rows of banks of one generator one after another into a new bank.
 
-    Type of values, compression and block size are those of the first.
+    Type of values, compression and block size are those of the first. All are verified before.
 
     Raises:
         InputError: they are of different generators, data sets, seeds, scalings or types, share a
-            class, or `out` exists or is one of them.
+            class, one is damaged or incomplete, or `out` exists or is one of them.
     """
     readers = [BankReader(path) for path in banks]
     first = readers[0]
@@ -56,6 +57,12 @@ def merge_banks(
                     "different classes"
                 )
             seen[name] = reader.path
+
+    def verify_all() -> None:
+        for reader in readers:
+            verify(reader.path)
+
+    processes.once(verify_all)  # else damage would get checksums that agree with it
     info = replace(
         first.info,
         labels=np.concatenate([reader.info.labels for reader in readers]),

@@ -42,10 +42,12 @@ def open_plan(path: Path, info: BankInfo, shard_count: int, *, overwrite: bool) 
     """Go on with an unfinished bank of this description, or plan a new one.
 
     Raises:
-        InputError: the bank exists, an unfinished one is of another description, or the disk has
-            too little room.
+        InputError: the bank exists, its name is a folder's, an unfinished one is of another
+            description, or the disk has too little room.
     """
     place = plan_path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file in it with --out")
     if path.exists() and not overwrite:
         raise InputError(f"{path}: exists already; choose another --out or give --overwrite")
     if place.exists():

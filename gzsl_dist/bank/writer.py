@@ -58,6 +58,18 @@ def write_bank(
         processes.once(lambda: _complete(path, info, plan))
 
 
+def remove_bank(path: Path) -> None:
+    """Remove a whole bank: first the master file, so that what is left at any moment is no bank.
+
+    Raises:
+        InputError: it is no bank; nothing is removed.
+    """
+    shards = read_master(path).shards
+    path.unlink()
+    for shard in shards:
+        remove_shard(path.with_name(shard.name))
+
+
 def _write_shards(
     path: Path,
     info: BankInfo,

@@ -55,7 +55,8 @@ def check_readable(path: Path) -> None:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); check its permissions"
         ) from None
-    raise InputError(f"{path}: no such file; check the path")
+    reason = "is no file" if path.exists() else "no such file"
+    raise InputError(f"{path}: {reason}; check the path")
 
 
 def damaged(path: Path, error: Exception) -> InputError:

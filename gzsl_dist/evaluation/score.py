@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gzsl_dist.bank.generate import synthesize_class
 from gzsl_dist.config import Config
 from gzsl_dist.data.features import BLOCK_ROWS, fits_in_memory
 from gzsl_dist.data.problem import Problem, Rows
@@ -22,6 +21,7 @@ from gzsl_dist.evaluation.classifier import RowBlocks, SoftmaxClassifier, fit_so
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.evaluation.metrics import ScoredRows
 from gzsl_dist.evaluation.sharded_classifier import fit_softmax_sharded
+from gzsl_dist.evaluation.synthetic import synthetic_rows
 from gzsl_dist.models.networks import Networks
 
 
@@ -42,29 +42,6 @@ def classifier_input(networks: Networks, features: Tensor, space: ClassifierSpac
     )
 
 
-def synthetic_rows(
-    networks: Networks, problem: Problem, config: Config, processes: Processes
-) -> Rows:
-    """This process's share of the synthetic rows of all unseen classes."""
-    unseen = range(problem.seen_count, len(problem.classes))
-    share = list(unseen)[processes.share(len(unseen))]
-    count = config.evaluation.rows_per_class
-    parts = [
-        synthesize_class(
-            networks.generator,
-            problem.semantics[number],
-            number=int(problem.classes[number]),
-            rows=slice(0, count),
-            seed=config.train.seed,
-        )
-        for number in share
-    ]
-    weight = networks.generator.output.weight
-    features = torch.cat(parts) if parts else weight.new_empty(0, problem.feature_dim)
-    labels = torch.tensor(share, dtype=torch.int64).repeat_interleave(count)
-    return Rows(features, labels.to(weight.device))
-
-
 def fit_classifier(
     networks: Networks,
     problem: Problem,
@@ -83,13 +60,23 @@ def fit_classifier(
         config: rows per class, space, penalty.
         processes: the job; each process takes a share of all rows.
         synthetic: this process's rows of unseen classes; `BankRows` are read anew for every
-            evaluation of the classifier's objective; default `synthetic_rows`.
+            evaluation of the classifier's objective; default: those of
+            `gzsl_dist.evaluation.synthetic.synthetic_rows`.
         class_weights: ``(classes,)`` what a row of each class counts, default 1.
         shard_classes: spread the classifier's weights over the processes.
     """
     settings, space = config.evaluation, ClassifierSpace.configured(config.evaluation)
     if synthetic is None:
-        synthetic = synthetic_rows(networks, problem, config, processes)
+        with synthetic_rows(networks, problem, config, processes) as rows:
+            return fit_classifier(
+                networks,
+                problem,
+                config,
+                processes,
+                rows,
+                class_weights=class_weights,
+                shard_classes=shard_classes,
+            )
     mine = processes.share(len(problem.train))
     real = _real_blocks(networks, problem.train, mine, space)
     if isinstance(synthetic, BankRows):

@@ -123,7 +123,7 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _fit(self, dataset: Dataset, config: Config, processes: Processes) -> None:
-        selection = fixed(config.train.steps, dataset.fingerprint)
+        selection = fixed(config.train.steps, config.evaluation, dataset.fingerprint)
         if config.evaluation.calibration == "validation":
             problem = selection_problem(dataset, config)
             networks = _train(problem, config, processes)
@@ -166,7 +166,10 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "seed": self.random_state,
                 "strategy": "single",
             },
-            "evaluation": {"calibration": self.calibration if calibrated else "none"},
+            "evaluation": {
+                "calibration": self.calibration if calibrated else "none",
+                "in_memory": "true",  # there is no run directory
+            },
         }
         return Config.model_validate(merge(tree, mine))
 

@@ -37,7 +37,7 @@ th, td { padding: .3rem .75rem .3rem 0; border-bottom: 1px solid var(--line); te
   white-space: nowrap; }
 th { font-weight: 600; }
 th.words, td.words { text-align: left; }
-td.words { white-space: normal; overflow-wrap: anywhere; min-width: 4.5rem; }
+td.words { white-space: normal; min-width: 4.5rem; }
 tbody th { font-weight: 500; position: sticky; left: 0; background: var(--ground); }
 .figures { display: grid; gap: 1rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); }
@@ -52,8 +52,7 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--panel);
   padding: .7rem .9rem; border-radius: .5rem; font-size: .85rem; margin: .3rem 0 1rem; }
 img { max-width: 100%; background: white; }
 @media (max-width: 40rem) { body { font-size: 15px; } th, td { padding-right: .6rem; }
-  td.words { min-width: 8rem; }
-  tbody th { min-width: 5rem; max-width: 45vw; white-space: normal; overflow-wrap: anywhere; } }
+  tbody th { min-width: 4.5rem; max-width: 45vw; white-space: normal; } }
 @media print { .wide { overflow: visible; } details:not([open]) { display: none; } }
 """
 
@@ -76,8 +75,13 @@ def page(title: str, header: str, body: str) -> str:
 
 
 def text(words: str) -> str:
-    """Plain words as HTML; what stands in backticks is code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(words))
+    """Plain words as HTML; what stands in backticks is code. Long names may break at _ and dots."""
+
+    def code(found: re.Match[str]) -> str:
+        return f"<code>{re.sub(r'[.](?=[a-z])', '.<wbr>', found[1])}</code>"
+
+    whole = re.sub(r"`([^`]+)`", code, escape(words))
+    return re.sub(r"_(?=\w)", "_<wbr>", whole)
 
 
 def html_table(table: Table) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,12 +19,19 @@ from gzsl_dist.bank.inspection import verify
 from gzsl_dist.bank.layout import BankInfo
 from gzsl_dist.bank.reader import BankReader
 from gzsl_dist.bank.writer import write_bank
+from gzsl_dist.config import Config
+from gzsl_dist.data.digits import digits_dataset
+from gzsl_dist.data.problem import selection_problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.bank_rows import BankRows
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier, fit_softmax_blocks
+from gzsl_dist.evaluation.score import fit_classifier
 from gzsl_dist.evaluation.sharded_classifier import fit_softmax_sharded, sharded_cross_entropy
+from gzsl_dist.evaluation.synthetic import synthetic_rows
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.generator import Generator
+from gzsl_dist.training.loop import networks_for
 from tests.unit.bank.banks import ALONE, bank_info
 
 from .spawn import run_processes
@@ -57,7 +65,7 @@ def write_and_stop(processes: Processes, path: str) -> str:
     def stopping(rows: slice) -> dict[str, Tensor]:
         nonlocal made
         made += 1
-        if made == 2 and processes.rank == 1:
+        if made == 2 and processes.rank == processes.world_size - 1:
             raise InputError("stopped")
         return maker(rows)
 
@@ -72,50 +80,6 @@ def digest(path: Path) -> dict[str, str]:
             name: hashlib.sha256(bank[name][:].tobytes()).hexdigest()
             for name in ("features", "labels", "embeddings")
         }
-
-
-def test_the_bytes_are_the_same_at_any_number_of_processes(tmp_path: Path) -> None:
-    torch.set_num_threads(1)
-    digests = []
-    for world_size in (1, 2, 4):
-        path = tmp_path / f"{world_size}.h5"
-        if world_size == 1:
-            write_here(ALONE, str(path))
-        else:
-            run_processes(world_size, write_here, str(path))
-        verify(path)
-        assert len(BankReader(path).shards) == world_size
-        digests.append(digest(path))
-    assert digests[0] == digests[1] == digests[2]
-
-
-def test_another_number_of_processes_goes_on_with_a_bank(tmp_path: Path) -> None:
-    path, whole = tmp_path / "bank.h5", tmp_path / "whole.h5"
-    messages = run_processes(2, write_and_stop, str(path))
-    assert "stopped" in messages[1]
-    assert "process 1 failed" in messages[0]
-    with pytest.raises(InputError, match="unfinished bank, lacks"):
-        BankReader(path)
-    write_here(ALONE, str(path))
-    write_here(ALONE, str(whole))
-    assert digest(path) == digest(whole)
-
-
-def test_rows_are_those_of_their_class_and_number(tmp_path: Path) -> None:
-    """Against rows that are synthesized one class at a time."""
-    write_here(ALONE, str(tmp_path / "bank.h5"))
-    info, maker = info_and_maker()
-    with BankReader(tmp_path / "bank.h5") as reader:
-        found = reader.read(slice(0, 150)).inputs
-    expected = [
-        synthesize_class(
-            maker._generator, torch.from_numpy(info.semantics[label]), number=label,
-            rows=slice(0, 50), seed=info.seed,
-        )
-        for label in (0, 1, 3)
-    ]  # fmt: skip
-    assert found.std() > 0.1
-    torch.testing.assert_close(found, torch.cat(expected), rtol=1e-5, atol=1e-6)
 
 
 def rows() -> tuple[Tensor, Tensor]:
@@ -156,24 +120,122 @@ def sharded_loss(processes: Processes) -> list[Tensor]:
     return [losses, parts.contiguous()]
 
 
-def all_here(processes: Processes) -> list[list[Tensor]]:
+def evaluated(processes: Processes, folder: str, in_memory: str) -> list[Tensor]:
+    """The classifier that training fits for an evaluation, its synthetic rows held as asked.
+
+    2200 rows are three blocks of a bank: more than two processes, fewer than four.
+    """
+    config = Config.model_validate(
+        {
+            "run": {"dir": folder},
+            "train": {"precision": "float64"},
+            "model": {
+                "generator_hidden": 16,
+                "critic_hidden": 16,
+                "embedding_dim": 16,
+                "projection_dim": 8,
+                "comparator_hidden": 8,
+            },
+            "evaluation": {"in_memory": in_memory, "rows_per_class": 1100, "iterations": 5},
+        }
+    )
+    problem = selection_problem(digits_dataset(), config)
+    networks = networks_for(problem, config)
+    bank = Path(folder) / "evaluation-bank.h5"
+    bank.parent.mkdir(exist_ok=True)
+    with synthetic_rows(networks, problem, config, processes) as rows:
+        assert isinstance(rows, BankRows) == bank.exists() == (in_memory == "false")
+    classifier = fit_classifier(networks, problem, config, processes)
+    assert not list(Path(folder).iterdir()), "the bank is removed"
+    return [classifier.weight, classifier.bias]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What `all_here` left in a folder, and returned on each process."""
+
+    folder: Path
+    results: list[list[Any]]
+
+
+def all_here(processes: Processes, folder: str) -> list[Any]:
+    write_here(processes, f"{folder}/whole/bank.h5")
     return [
+        write_and_stop(processes, f"{folder}/stopped/bank.h5"),
         fit_here(processes, fit_softmax_blocks),
         fit_here(processes, fit_softmax_sharded),
+        evaluated(processes, f"{folder}/run", "false"),
         sharded_loss(processes),
     ]
 
 
-@pytest.mark.parametrize("world_size", [1, 2, 4])
-def test_blocks_and_sharded_classes_give_the_classifier_of_rows_in_memory(world_size: int) -> None:
+@pytest.fixture(scope="module", params=[1, 2, 4])
+def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """All that several processes do here, of one start: starting them is what takes time."""
+    world_size: int = request.param
+    folder = tmp_path_factory.mktemp(f"on {world_size}")
+    torch.set_num_threads(1)
+    if world_size == 1:
+        return Done(folder, [all_here(ALONE, str(folder))])
+    return Done(folder, run_processes(world_size, all_here, str(folder)))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bank of one process."""
+    torch.set_num_threads(1)
+    path = tmp_path_factory.mktemp("alone") / "bank.h5"
+    write_here(ALONE, str(path))
+    return path
+
+
+def test_the_bytes_are_the_same_at_any_number_of_processes(done: Done, alone: Path) -> None:
+    path = done.folder / "whole" / "bank.h5"
+    verify(path)
+    assert len(BankReader(path).shards) == len(done.results)
+    assert digest(path) == digest(alone)
+
+
+def test_another_number_of_processes_goes_on_with_a_bank(done: Done, alone: Path) -> None:
+    path = done.folder / "stopped" / "bank.h5"
+    messages = [result[0] for result in done.results]
+    assert "stopped" in messages[-1]
+    assert all("process" in message and "failed" in message for message in messages[:-1])
+    with pytest.raises(InputError, match="unfinished bank, lacks"):
+        BankReader(path)
+    write_here(ALONE, str(path))
+    assert len(BankReader(path).shards) == len(done.results), "as it was begun"
+    assert digest(path) == digest(alone)
+
+
+def test_rows_are_those_of_their_class_and_number(alone: Path) -> None:
+    """Against rows that are synthesized one class at a time."""
+    info, maker = info_and_maker()
+    with BankReader(alone) as reader:
+        found = reader.read(slice(0, 150)).inputs
+    expected = [
+        synthesize_class(
+            maker._generator, torch.from_numpy(info.semantics[label]), number=label,
+            rows=slice(0, 50), seed=info.seed,
+        )
+        for label in (0, 1, 3)
+    ]  # fmt: skip
+    assert found.std() > 0.1
+    torch.testing.assert_close(found, torch.cat(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_blocks_and_sharded_classes_give_the_classifier_of_rows_in_memory(
+    done: Done, tmp_path: Path
+) -> None:
     inputs, labels = rows()
     expected = fit_softmax_blocks(lambda: [(inputs, labels)], inputs[:0], 7, ALONE, **SETTINGS)
     logits, targets = many_logits()
     logits.requires_grad_()
     losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
     losses.sum().backward()
-    results = [all_here(ALONE)] if world_size == 1 else run_processes(world_size, all_here)
-    for *fitted, softmax in results:
+    in_memory = evaluated(ALONE, str(tmp_path / "run"), "true")
+    for _, *fitted, of_bank, softmax in done.results:
+        torch.testing.assert_close(of_bank, in_memory, rtol=1e-5, atol=1e-5)
         for weight, bias in fitted:
             torch.testing.assert_close(weight, expected.weight, rtol=1e-5, atol=1e-5)
             torch.testing.assert_close(bias, expected.bias, rtol=1e-5, atol=1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -156,10 +157,41 @@ def test_outside_a_job_the_scripts_tell_how_to_submit_them(user: User) -> None:
     assert stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        ("GZSL_SIGNAL=FOO", "no signal that can be caught"),
+        ("GZSL_MAX_REQUEUES=many", "must be a whole number"),
+        ("PROCESSES=0", "must be 1 or more"),
+        ("GZSL_VENV=/nowhere", "no virtual environment"),
+        ("GZSL_CONDA=nowhere", "conda"),
+    ],
+)
+def test_wrong_variables_are_told_in_one_line(user: User, variable: str, words: str) -> None:
+    name, value = variable.split("=")
+    code, _, stderr = user.bash(DIGITS, "--dry-run", **{"GZSL_VENV": "", name: value})
+    assert code == 2
+    assert stderr.startswith(f"error: {name}")
+    assert words in stderr
+    assert stderr.count("\n") == 1
+
+
+def test_a_login_node_without_slurm(user: User, tmp_path: Path) -> None:
+    for program in ("bash", "dirname", "sed", "head", "basename"):
+        (tmp_path / program).symlink_to(shutil.which(program) or "")
+    code, _, stderr = user.bash(DIGITS, PATH=str(tmp_path))
+    assert code == 2
+    assert stderr == (
+        "error: no Slurm on this machine (sbatch is not found); launch/torchrun.sh trains without "
+        "it\n"
+    )
+
+
 def test_no_nodes_are_refused_by_sbatch_itself(user: User) -> None:
     done = user.slurm.sbatch("-N", "0", DIGITS, cwd=user.clone)
     assert done.returncode != 0
     assert not done.stdout
+    assert done.stderr.count("\n") == 1
 
 
 def test_cub_chooses_the_configuration_whose_data_are_there(user: User) -> None:

@@ -63,6 +63,22 @@ def test_banks_that_do_not_belong_together_are_not_merged(tmp_path: Path) -> Non
         main(["merge", str(one), "--out", str(one), "--overwrite"])
 
 
+def test_damaged_banks_are_not_merged(tmp_path: Path) -> None:
+    """Else the copy's checksums would agree with the damage."""
+    bank, out = write(tmp_path / "bank.h5"), tmp_path / "out.h5"
+    shard = sorted(tmp_path.glob("bank.*.h5"))[1]
+    with h5py.File(shard) as file:
+        place = file["features"].id.get_offset()
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    with pytest.raises(InputError, match=rf"damaged: features, .* in {shard.name}"):
+        main(["merge", str(bank), "--out", str(out)])
+    shard.unlink()
+    with pytest.raises(InputError, match=rf"{shard.name}: missing"):
+        main(["merge", str(bank), "--out", str(out)])
+    assert not [path for path in tmp_path.iterdir() if "out" in path.name]
+
+
 def test_info_counts_nan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def made(rows: slice) -> dict[str, torch.Tensor]:
         return make_block(rows)

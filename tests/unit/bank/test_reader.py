@@ -223,8 +223,11 @@ def test_what_is_no_bank_is_refused(tmp_path: Path) -> None:
     text.write_text("features")
     with h5py.File(other, "w") as file:
         file["features"] = np.zeros((2, 2))
+    whole = write(tmp_path / "whole.h5")
+    (shard, *_) = tmp_path.glob("whole.*.h5")
     for path, words in (
         (text, "not an HDF5 file"), (other, "not a bank"), (absent, "no such file"),
+        (tmp_path, "is no file"), (shard, f"one shard of a bank; name the whole, {whole.name}"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=words):
             BankReader(path)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from gzsl_dist.bank.inspection import verify
+from gzsl_dist.bank.journal_shard import JournalShardWriter
 from gzsl_dist.bank.layout import BankInfo, Dtype
 from gzsl_dist.bank.plan import only_writer, plan_path
 from gzsl_dist.bank.reader import BankReader
@@ -131,6 +132,23 @@ def test_half_a_record_in_a_journal_hides_nothing_behind_it(tmp_path: Path) -> N
     verify(path)
 
 
+def test_a_spoilt_record_of_a_journal_is_made_again(tmp_path: Path) -> None:
+    path, info = tmp_path / "bank.h5", bank_info(compression="gzip")
+    with pytest.raises(InputError, match="stopped"):
+        write_bank(path, info, Stopping(at=4), ALONE)
+    (journal,) = tmp_path.glob(".writing-*.journal")
+    contents, header, place = bytearray(journal.read_bytes()), JournalShardWriter.HEADER, 0
+    for _ in range(2):  # block 0's features and embeddings
+        place += header.size + header.unpack_from(contents, place)[4]
+    contents[place + header.size + 9] ^= 1  # in block 1's features
+    journal.write_bytes(contents)
+    last = Stopping(at=-1)
+    write_bank(path, info, last, ALONE)
+    assert last.made == list(range(1, 8))
+    verify(path)
+    assert (features_of(path) == row_values(slice(0, 58), 5).numpy()).all()
+
+
 def big_info(compression: str) -> BankInfo:
     return bank_info(
         "float16", compression, counts=(300, 300, 300), block_rows=16, embeddings=0, width=2000
@@ -206,6 +224,14 @@ def test_a_bank_is_replaced_only_when_asked_and_when_the_new_one_is_whole(tmp_pa
     verify(path)
     assert BankReader(path).info.seed == 1
     assert len(list(tmp_path.iterdir())) == 2, "of one shard, as it was begun"
+
+
+def test_a_folder_is_not_replaced_by_a_bank(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with pytest.raises(InputError, match="run: is a folder"):
+        write_bank(folder, bank_info(), make_block, ALONE, overwrite=True)
+    assert list(tmp_path.iterdir()) == [folder], "nothing was made before"
 
 
 def test_too_little_room_is_told_before_starting(

@@ -31,7 +31,7 @@ from gzsl_dist.training import run as whole_run
 from gzsl_dist.training.run_directory import open_run_directory
 from gzsl_dist.training.stop_signal import StopSignal
 
-VOID = {"meta", "img", "br", "link", "input", "hr"}
+VOID = {"meta", "img", "wbr"}
 
 
 def train(directory: Path, dataset: Dataset, method: str = "iapc", **settings: Any) -> Path:
