@@ -226,8 +226,15 @@ class EvaluationSettings(Section):
         description="Training length: the step that validation classes like best (up to "
         "train.steps), or train.steps.",
     )
-    calibration: Literal["validation", "none"] = Field(
-        "validation", description="Calibrated stacking with the factor validation classes choose."
+    calibration: Literal["validation", "fixed", "none"] = Field(
+        "validation",
+        description="Calibrated stacking with the factor validation classes choose, or with a "
+        "fixed one.",
+    )
+    calibration_factor: Weight | None = Field(
+        None,
+        description="With calibration fixed: what validation classes chose before; seen classes' "
+        "log-probabilities are lowered by it.",
     )
     every: PositiveInt = Field(100, description="Steps between validations (selection).")
     rows_per_class: PositiveInt = Field(100, description="Synthetic rows of each unseen class.")
@@ -258,6 +265,10 @@ class EvaluationSettings(Section):
         description="Also measure test rows every `every` steps of the final training and record "
         "the best, as the literature reports; never used, and result.json says that it happened.",
     )
+
+    def factor(self, chosen: float) -> float:
+        """The calibration factor, given the one that validation classes chose."""
+        return chosen if self.calibration == "validation" else self.calibration_factor or 0.0
 
 
 FREE_TO_DIFFER = (
@@ -328,6 +339,11 @@ class Config(Section):
             )
         if self.evaluation.space == "u" and not (weights.prototype or weights.instance):
             raise ValueError("evaluation.space u needs loss.critic.prototype or .instance; use h")
+        if (self.evaluation.calibration == "fixed") == (self.evaluation.calibration_factor is None):
+            raise ValueError(
+                "evaluation.calibration fixed and evaluation.calibration_factor go together; set "
+                "both or neither"
+            )
         choices = self.evaluation.selection, self.evaluation.calibration
         if not self.evaluation.final and "validation" not in choices:
             raise ValueError(

@@ -27,8 +27,7 @@ def choose_penalties(dataset: Dataset, config: Config, path: Path) -> Selection:
     if path.exists():
         return Selection.read(path, dataset.fingerprint)
     problem = selection_problem(dataset, config)
-    calibrate = config.evaluation.calibration == "validation"
-    criterion = PREFIX + ("H" if calibrate else "raw_H")
+    criterion = PREFIX + ("raw_H" if config.evaluation.calibration == "none" else "H")
     tried = []
     for candidate in _candidates(config.method, problem):
         scored = score_rows(candidate, problem)
@@ -36,7 +35,7 @@ def choose_penalties(dataset: Dataset, config: Config, path: Path) -> Selection:
     figures, settings = max(tried, key=lambda pair: pair[0][criterion])
     selection = Selection(
         steps=0,
-        calibration_factor=figures[PREFIX + "calibration_factor"] if calibrate else 0.0,
+        calibration_factor=config.evaluation.factor(figures[PREFIX + "calibration_factor"]),
         how=f"{problem.note}; best of {len(tried)} settings",
         fingerprint=dataset.fingerprint,
         validation={name.removeprefix(PREFIX): value for name, value in figures.items()},

@@ -98,8 +98,8 @@ def select(
 
     Args:
         metrics: its lines.
-        settings: ``selection: validation`` takes the step with the highest H (calibrated, if
-            ``calibration: validation``), the first of equals; ``fixed`` takes the last step.
+        settings: ``selection: validation`` takes the step with the highest H (uncalibrated with
+            ``calibration: none``), the first of equals; ``fixed`` takes the last step.
         steps: `train.steps`.
         note: how the validation problem was made.
         fingerprint: of the data set.
@@ -108,8 +108,7 @@ def select(
         InputError: nothing was validated.
     """
     validations = [line for line in metrics if PREFIX + "H" in line]
-    calibrate = settings.calibration == "validation"
-    criterion = PREFIX + ("H" if calibrate else "raw_H")
+    criterion = PREFIX + ("raw_H" if settings.calibration == "none" else "H")
     if not validations:
         raise InputError(
             "selection/metrics.jsonl holds no validation; delete the folder selection to train anew"
@@ -119,7 +118,7 @@ def select(
         chosen = max(validations, key=lambda line: (line[criterion], -line["step"]))
     return Selection(
         steps=chosen["step"] if settings.selection == "validation" else steps,
-        calibration_factor=chosen[PREFIX + "calibration_factor"] if calibrate else 0.0,
+        calibration_factor=settings.factor(chosen[PREFIX + "calibration_factor"]),
         how=note,
         fingerprint=fingerprint,
         validation={
@@ -130,6 +129,6 @@ def select(
     )
 
 
-def fixed(steps: int, fingerprint: str) -> Selection:
+def fixed(steps: int, settings: EvaluationSettings, fingerprint: str) -> Selection:
     """What the configuration chose, without validation."""
-    return Selection(steps, 0.0, "fixed by the configuration", fingerprint)
+    return Selection(steps, settings.factor(0.0), "fixed by the configuration", fingerprint)

@@ -123,7 +123,7 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _fit(self, dataset: Dataset, config: Config, processes: Processes) -> None:
-        selection = fixed(config.train.steps, dataset.fingerprint)
+        selection = fixed(config.train.steps, config.evaluation, dataset.fingerprint)
         if config.evaluation.calibration == "validation":
             problem = selection_problem(dataset, config)
             networks = _train(problem, config, processes)

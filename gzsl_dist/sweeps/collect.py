@@ -133,7 +133,7 @@ def _ranked(groups: list[Group], tasks: Sequence[Task]) -> list[Group]:
 
     That is H at the calibration factor, or without where the runs do not calibrate.
     """
-    calibrates = tasks[0].config.evaluation.calibration == "validation"
+    calibrates = tasks[0].config.evaluation.calibration != "none"
     criterion = "H" if calibrates else "raw_H"
     order = list(dict.fromkeys((group.data, group.method) for group in groups))
 

@@ -196,7 +196,7 @@ def choose(
     if config.method in BASELINES:
         return processes.once(lambda: choose_penalties(dataset, config, path))
     if not needs_validation(config.evaluation):
-        return fixed(config.train.steps, dataset.fingerprint)
+        return fixed(config.train.steps, config.evaluation, dataset.fingerprint)
     if processes.once(path.exists):
         return processes.once(lambda: Selection.read(path, dataset.fingerprint))
     problem = selection_problem(dataset, config)

@@ -55,5 +55,5 @@ def load_run(run: Path, processes: Processes) -> TrainedRun:
     if needs_validation(config.evaluation):
         selection = Selection.read(run / "selection" / "selection.json", dataset.fingerprint)
     else:
-        selection = fixed(config.train.steps, dataset.fingerprint)
+        selection = fixed(config.train.steps, config.evaluation, dataset.fingerprint)
     return TrainedRun(config, dataset, problem, networks, selection, found[-1].step)

@@ -1,11 +1,12 @@
 """Fifty steps on CUB-shaped data: every strategy at 1, 2 and 4 processes against plain code.
 
 In float64 the runs agree to 1e-9 with plain code at any number of processes. DeepSpeed works in
-float32 only. There sums of the same numbers in another order differ in the last bit, and signs of
-activations and Adam's division by tiny moments amplify that in 50 steps. So where the order is the
-same (one process against plain code; ZeRO against DDP at one and two processes) the tolerance is
-1e-5, and 2e-2 elsewhere (measured: up to 3e-3). Gradients of single steps are compared in
-`test_gradients`.
+float32 only. There sums of the same numbers in another order differ in the last bit: after 5
+steps, 15 updates, that is still 2e-7, and the tolerance 1e-5. Later a pre-activation near zero
+gets another sign somewhere, sooner on one machine than on another, and Adam, which divides by tiny
+moments, amplifies that: plain code in float32 is 3e-3 from plain code in float64 after 50 steps,
+and so is every strategy. The tolerance there is 2e-2, which plain code has to meet as well.
+Gradients of single steps are compared in `test_gradients`.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ from .spawn import run_processes
 
 ROOT = Path(__file__).parents[2]
 CLASSES, UNSEEN, FEATURES, SEMANTICS, ROWS = 150, 50, 2048, 1024, 1500
-STEPS = 50
+EARLY, STEPS = 5, 50
 STRATEGIES = ("auto", "zero0", "zero1", "zero2", "zero3")
-Run = tuple[dict[str, float], dict[str, Tensor]]
+Snapshot = tuple[dict[str, float], dict[str, Tensor]]
+Run = dict[int, Snapshot]
+"""Losses and weights of a run after EARLY and after STEPS steps."""
 
 
 def configuration(strategy: str = "auto", precision: str = "float32") -> Config:
@@ -78,19 +81,25 @@ def problem() -> Problem:
 
 
 def train(processes: Processes) -> dict[str, Run]:
-    """Last losses and weights of a run by each strategy, and of one in float64."""
-    runs = {}
+    """A run by each strategy, and one in float64."""
+    runs: dict[str, Run] = {}
     for name in (*STRATEGIES, "float64"):
         config = configuration() if name in STRATEGIES else configuration(precision="float64")
         if name.startswith("zero"):
             config = configuration(name)
         trainer = Trainer(problem(), config, processes, choose_strategy(config.train, processes))
         pending = PendingLosses(processes, 1, [])
+        runs[name] = {}
         for step in range(STEPS):
             pending.parts.append(trainer.train_step(step))
-        weights = trainer.whole_networks().state_dict()
-        runs[name] = pending.collect(), {key: value.clone() for key, value in weights.items()}
+            if step + 1 in (EARLY, STEPS):
+                weights = copied(trainer.whole_networks().state_dict())
+                runs[name][step + 1] = pending.collect(), weights
     return runs
+
+
+def copied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.clone() for key, value in weights.items()}
 
 
 def train_plainly(precision: str) -> Run:
@@ -119,8 +128,9 @@ def train_plainly(precision: str) -> Run:
     rate = config.train.learning_rate
     adversary = torch.optim.Adam(others, lr=rate, betas=betas, fused=True)
     adam = torch.optim.Adam(generators, lr=rate, betas=betas, fused=True)
-    losses = {}
+    run: Run = {}
     for step in range(STEPS):
+        losses = {}
         for draw in range(3 * step, 3 * step + 2):
             networks.zero_grad()
             loss = plain.critic_loss(networks, semantics, config, batches.batch(draw))
@@ -132,7 +142,9 @@ def train_plainly(precision: str) -> Run:
         loss.backward()
         adam.step()
         losses["generator/total_loss"] = loss.item()
-    return losses, networks.state_dict()
+        if step + 1 in (EARLY, STEPS):
+            run[step + 1] = losses, copied(networks.state_dict())
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -144,18 +156,17 @@ def plain_runs() -> dict[str, Run]:
 def test_fifty_steps_equal_plain_code(world_size: int, plain_runs: dict[str, Run]) -> None:
     pytest.importorskip("deepspeed")
     runs = run_processes(world_size, train)[0]
-    assert difference(runs["float64"], plain_runs["float64"]) < 1e-9
-    same_order, other_order = 1e-5, 2e-2
-    assert difference(runs["auto"], plain_runs["float32"]) < (
-        same_order if world_size == 1 else other_order
-    )
-    for stage in ("zero0", "zero1", "zero2", "zero3"):
-        assert difference(runs[stage], runs["auto"]) < (
-            same_order if world_size <= 2 else other_order
-        ), stage
+    single, double = plain_runs["float32"], plain_runs["float64"]
+    for steps in (EARLY, STEPS):
+        assert difference(runs["float64"][steps], double[steps]) < 1e-9, steps
+    assert difference(single[STEPS], double[STEPS]) < 2e-2
+    for strategy in STRATEGIES:
+        run = runs[strategy]
+        assert difference(run[EARLY], single[EARLY]) < 1e-5, strategy
+        assert difference(run[STEPS], double[STEPS]) < 2e-2, strategy
 
 
-def difference(ours: Run, theirs: Run) -> float:
+def difference(ours: Snapshot, theirs: Snapshot) -> float:
     """The largest relative difference of a loss, or of all weights together."""
     losses = [abs(ours[0][key] - value) / abs(value) for key, value in theirs[0].items()]
     mine, other = (

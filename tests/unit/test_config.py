@@ -16,7 +16,7 @@ from gzsl_dist.nested import flat
 from gzsl_dist.presets import PRESETS
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
-CONFIGS = [path for path in CONFIGS if path.parent.name not in ("deepspeed", "sweeps")]
+CONFIGS = [path for path in CONFIGS if path.parent.name not in ("deepspeed", "sweeps", "studies")]
 
 
 def parse(*arguments: str) -> Config:
@@ -102,6 +102,8 @@ def test_values_are_typed() -> None:
         (["--loss.prototype.margin", "2"], "loss.prototype.margin"),
         (["--method", "wgan", "--evaluation.space", "h"], "evaluation.space is h .*use x"),
         (["--method", "wgan", "--loss.generator.instance", "1"], "loss.critic.instance is 0"),
+        (["--evaluation.calibration", "fixed"], "evaluation.calibration_factor go together"),
+        (["--evaluation.calibration_factor", "1"], "evaluation.calibration_factor go together"),
         (["--run.dir", "x" * 300], "run.dir.*no file can have such a name"),
         (["--config", "missing.yaml"], "missing.yaml: cannot be read"),
     ],

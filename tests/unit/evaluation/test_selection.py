@@ -9,7 +9,7 @@ import pytest
 
 from gzsl_dist.config import EvaluationSettings
 from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.selection import PREFIX, Selection, needs_validation, select
+from gzsl_dist.evaluation.selection import PREFIX, Selection, fixed, needs_validation, select
 
 
 def line(step: int, h: float, raw_h: float, factor: float) -> dict[str, Any]:
@@ -39,14 +39,20 @@ LINES = [
         ("validation", "none", 20, 0.0),
         ("fixed", "validation", 80, 4.0),
         ("fixed", "none", 80, 0.0),
+        ("validation", "fixed", 40, 0.25),
+        ("fixed", "fixed", 80, 0.25),
     ],
 )
 def test_choices(selection: str, calibration: str, steps: int, factor: float) -> None:
+    given = {"calibration_factor": 0.25} if calibration == "fixed" else {}
     settings = EvaluationSettings.model_validate(
-        {"selection": selection, "calibration": calibration}
+        {"selection": selection, "calibration": calibration} | given
     )
     chosen = select(LINES, settings, 80, "note", "print")
     assert (chosen.steps, chosen.calibration_factor, chosen.how) == (steps, factor, "note")
+    if (selection, calibration) == ("fixed", "fixed"):  # no training for it
+        chosen = fixed(80, settings, "print")
+        assert (chosen.steps, chosen.calibration_factor) == (steps, factor)
     assert needs_validation(settings) == ("validation" in (selection, calibration))
 
 
