@@ -31,8 +31,8 @@ def synthesize_class(
     """
     weight = generator.output.weight
     noise = normals(seed, Stream.BANK, number, rows, generator.noise_dim).to(weight)
-    repeated = semantics.to(weight).expand(len(noise), -1)
-    rows_of_class: Tensor = generator(noise, repeated)
+    all_of_it = torch.zeros(len(noise), dtype=torch.int64, device=weight.device)
+    rows_of_class: Tensor = generator(noise, semantics.to(weight)[None], all_of_it)
     return rows_of_class
 
 
@@ -68,8 +68,11 @@ class BlockMaker:
             width = self._generator.noise_dim
             noise.append(normals(self._info.seed, Stream.BANK, label, part, width))
             labels.append(torch.full((part.stop - part.start,), label))
-        semantics = self._semantics[torch.cat(labels)]
-        features: Tensor = self._generator(torch.cat(noise).to(weight), semantics.to(weight))
+        features: Tensor = self._generator(
+            torch.cat(noise).to(weight),
+            self._semantics.to(weight),
+            torch.cat(labels).to(weight.device),
+        )
         made = {"features": features}
         if self._embedding is not None:
             made["embeddings"] = self._embedding(features)[0]

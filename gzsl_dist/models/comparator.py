@@ -53,7 +53,8 @@ def pair_scores(rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
     """
     ramps = _Ramps.apply if rows.device.type == "cpu" else ramps_by_distance
     linear = (rows @ weight)[:, None] + classes @ weight
-    return SLOPE * linear + (1 - SLOPE) * ramps(rows, classes, weight)
+    scores: Tensor = SLOPE * linear + (1 - SLOPE) * ramps(rows, classes, weight)
+    return scores
 
 
 def ramps_by_distance(rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
@@ -76,19 +77,27 @@ class _Ramps(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(rows, classes, weight)
-        return (rows @ weight)[:, None] + _sums_of_maxima(rows, classes, weight)
+        ramps: Tensor = (rows @ weight)[:, None] + sums_of_maxima(rows, classes, weight)
+        return ramps
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         rows, classes, weight = ctx.saved_tensors
         # ReLU has slope 1 where r + c > 0, that is c > -r, or r > -c.
-        of_rows = _weighted_slopes(rows, classes, gradients[0])
-        of_classes = _weighted_slopes(classes, rows, gradients[0].T)
+        of_rows = weighted_slopes(rows, classes, gradients[0])
+        of_classes = weighted_slopes(classes, rows, gradients[0].T)
         of_weight = (of_rows * rows).sum(0) + (of_classes * classes).sum(0)
         return of_rows * weight, of_classes * weight, of_weight
 
 
-def _sums_of_maxima(rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
+# Operations by name, so that whoever traces a step (`gzsl_dist.planning`, torch.compile) meets one
+# operation and not a loop over rows.
+@torch.library.custom_op(
+    "gzsl_dist::sums_of_maxima",
+    mutates_args=(),
+    schema="(Tensor rows, Tensor classes, Tensor weight) -> Tensor",
+)
+def sums_of_maxima(rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
     """``(rows, classes)`` of ``sum_k w_k max(c_jk, -r_ik)``."""
     sums = rows.new_empty(len(rows), len(classes))
     negated = -rows
@@ -99,7 +108,12 @@ def _sums_of_maxima(rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
     return sums
 
 
-def _weighted_slopes(rows: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
+@torch.library.custom_op(
+    "gzsl_dist::weighted_slopes",
+    mutates_args=(),
+    schema="(Tensor rows, Tensor classes, Tensor weights) -> Tensor",
+)
+def weighted_slopes(rows: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
     """``(rows, hidden)`` of ``sum_j g_ij [r_ik + c_jk > 0]``, for ``(rows, classes)`` weights g."""
     sums = torch.zeros_like(rows)
     negated = -rows
@@ -109,6 +123,16 @@ def _weighted_slopes(rows: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
         for row, result, of_row in zip(negated, sums, some, strict=True):
             result.addmv_(torch.gt(classes[part], row, out=block).T, of_row)
     return sums
+
+
+@sums_of_maxima.register_fake
+def _(rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
+    return rows.new_empty(len(rows), len(classes))
+
+
+@weighted_slopes.register_fake
+def _(rows: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
+    return torch.empty_like(rows)
 
 
 def _blocks(values: Tensor) -> list[slice]:

@@ -10,6 +10,7 @@ from torch.nn.functional import leaky_relu
 
 from gzsl_dist.models.class_layer import for_rows
 from gzsl_dist.models.initialize import initialize
+from gzsl_dist.precision import at_least_float32
 
 SLOPE = 0.2
 
@@ -91,5 +92,6 @@ class _SlopesTimesWeights(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, Tensor]:
         slopes, output, hidden = ctx.saved_tensors
-        product = slopes.T @ gradients[0].to(slopes.dtype)
-        return None, (hidden * product).sum(dim=1)[None], product * output.T
+        product = at_least_float32(slopes.T @ gradients[0].to(slopes.dtype))
+        of_output = torch.linalg.vecdot(hidden, product)[None]
+        return None, of_output, product.mul_(output.T)  # in place: it is as large as W1

@@ -62,7 +62,7 @@ def _work(names: list[str]) -> list[Row]:
         ("rows of the batch", lambda p: str(p.rows)),
         ("critic step: matrix FLOPs", lambda p: amount(p.critic_step_flops)),
         ("whole step: matrix FLOPs", lambda p: amount(p.step_flops)),
-        ("whole step: operations of L1 distances", lambda p: amount(p.step_distance_flops)),
+        ("whole step: operations of pairs", lambda p: amount(p.step_distance_flops)),
         (
             "matrix FLOPs a byte sent, ddp",
             lambda p: amount(p.step_flops / p.sent_in_step("ddp")) if p.world_size > 1 else "-",

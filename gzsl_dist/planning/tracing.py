@@ -53,7 +53,7 @@ class StepTrace:
         activations: bytes of all tensors that autograd keeps for the backward pass, without
             parameters and buffers; each storage once.
         matrix_flops: of all matrix products, forward and backward (a multiply-add is two).
-        distance_flops: of the comparator's L1 distances (subtract, absolute value, add), forward
+        distance_flops: of the comparator's pairs (maximum or comparison, product, sum), forward
             and backward; not matrix products.
         gathers: collectives over rows of the batch.
         reads: elements of each parameter of the *other* side, and how often its modules read it:
@@ -232,10 +232,10 @@ def _step(
 ) -> StepTrace:
     processes.sent.clear()
     own = set(objective.modules())
-    # The comparator's distances are no matrix products; the counter lists them by their own name.
+    # The comparator's pairs are no matrix products; the counter lists them by their own name.
     distances = {
-        torch.ops.aten._cdist_forward: _distance_flops,
-        torch.ops.aten._cdist_backward: _distance_gradient_flops,
+        torch.ops.gzsl_dist.sums_of_maxima: _pair_flops,
+        torch.ops.gzsl_dist.weighted_slopes: _pair_flops,
     }
     counter = FlopCounterMode(display=False, custom_mapping=distances)
     with counter, _reads([m for m in networks.modules() if m not in own]) as reads:
@@ -293,11 +293,7 @@ def _reads(modules: list[nn.Module]) -> Iterator[Counter[nn.Parameter]]:
             handle.remove()
 
 
-def _distance_flops(left: Any, right: Any, *_: Any, **__: Any) -> int:
+def _pair_flops(left: Any, right: Any, *_: Any, **__: Any) -> int:
+    """A maximum or comparison, a product and a sum for each pair and hidden unit."""
     rows, columns, width = left[0], right[0], left[1]
     return int(3 * rows * columns * width)
-
-
-def _distance_gradient_flops(gradient: Any, left: Any, right: Any, *_: Any, **__: Any) -> int:
-    # sign of the difference times the gradient, summed, for one of the two sides
-    return _distance_flops(left, right)

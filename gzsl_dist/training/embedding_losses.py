@@ -16,6 +16,7 @@ from gzsl_dist.precision import network_precision
 from gzsl_dist.training.micro_batches import in_chunks, micro_batch_count
 
 Losses = dict[str, Tensor]
+BLOCK = 2**24  # similarities of prototypes and rows at a time: 64 MiB; the loss makes ten of them
 
 
 def row_losses(
@@ -91,6 +92,7 @@ def batch_losses(
         classes = processes.share(len(semantics))
         batch = (everyone, everyone_labels) if move_means else None
         prototypes = networks.prototypes(semantics, classes, batch)
+        similarities = len(prototypes) * len(everyone)
         losses["prototype"] = in_chunks(
             lambda some: prototype_loss(
                 everyone,
@@ -103,7 +105,7 @@ def batch_losses(
                 class_count=len(semantics),
             ),
             classes,
-            chunks,
+            max(chunks, -(-similarities // BLOCK)),
         )
     if weights.instance:
         rows, labels_of_rows = everyone, everyone_labels

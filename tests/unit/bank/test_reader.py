@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from gzsl_dist.bank.inspection import verify
+from gzsl_dist.bank.master import read_master, write_master
 from gzsl_dist.bank.prefetch import prefetched
 from gzsl_dist.bank.reader import BankReader
 from gzsl_dist.errors import InputError
@@ -123,6 +125,9 @@ def test_shuffled_depends_on_seed_and_epoch_and_mixes_blocks(tmp_path: Path) -> 
             for seed, epoch in ((0, 0), (0, 1), (1, 0))
         ]
         assert len({tuple(order) for order in orders}) == 3
+        first_windows = {frozenset(row // 8 for row in order[:64]) for order in orders}
+        assert len(first_windows) == 3, "other blocks meet in each"
+        assert {len(blocks) for blocks in first_windows} == {8}, "blocks of one window only"
         blocks_of_a_batch = {row // 8 for row in orders[0][:16]}
         assert len(blocks_of_a_batch) > 4
         assert abs(np.corrcoef(orders[0], range(512))[0, 1]) < 0.3
@@ -269,6 +274,15 @@ def test_verify_names_the_damaged_rows(bank: Path) -> None:
         raw.write(bytes([byte ^ 1]))
     rows = f"rows {first + 8} to {first + 15}"
     with pytest.raises(InputError, match=rf"features, {rows} .* in {shard.name}"):
+        verify(bank)
+
+
+def test_labels_that_the_master_file_does_not_tell_are_found(bank: Path) -> None:
+    """Plain h5py reads the shards' labels, BankReader the master's: they must be the same."""
+    master = read_master(bank)
+    info = replace(master.info, counts=np.array([8, 29, 21]))
+    write_master(bank, replace(master, info=info))
+    with pytest.raises(InputError, match=r"labels, .* are not those of the master file"):
         verify(bank)
 
 

@@ -11,6 +11,7 @@ import time
 from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import h5py
 import numpy as np
@@ -159,8 +160,9 @@ def wide_block(rows: slice) -> dict[str, Tensor]:
     return {"features": row_values(rows, 2000)}
 
 
-def write_slowly(path: Path, compression: str) -> None:
+def write_slowly(path: Path, compression: str, begun: Any) -> None:
     def made(rows: slice) -> dict[str, Tensor]:
+        begun.value += 1
         time.sleep(0.02)
         return wide_block(rows)
 
@@ -172,13 +174,14 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     tmp_path: Path, compression: str
 ) -> None:
     """Real kills -9 of a real process, at any moment of its writing."""
-    path, moments = tmp_path / "bank.h5", random.Random(1)
+    path, moments, fork = tmp_path / "bank.h5", random.Random(1), get_context("fork")
     for _ in range(8):
-        process = get_context("fork").Process(target=write_slowly, args=(path, compression))
+        begun, blocks = fork.Value("i", 0, lock=False), moments.randrange(6)
+        process = fork.Process(target=write_slowly, args=(path, compression, begun))
         process.start()
-        while not plan_path(path).exists():
+        while begun.value < blocks or not plan_path(path).exists():
             time.sleep(0.001)
-        time.sleep(moments.uniform(0.0, 0.1))
+        time.sleep(moments.uniform(0.0, 0.02))
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         process.join()
