@@ -68,10 +68,10 @@ def config_from_arguments(arguments: argparse.Namespace, unknown: Sequence[str])
     overrides: dict[str, Any] = {}
     for name, value in given.items():
         _put(overrides, name.split("."), None if value == "null" else value)
-    from_file = read_yaml(Path(arguments.config)) if arguments.config else {}
     data = given.get("data.path", EMBEDDED)
-    if not arguments.config and data == EMBEDDED:
-        from_file = read_yaml(Path(__file__).with_name("digits.yaml"))
+    from_file = (
+        read_yaml(Path(arguments.config)) if arguments.config else values_to_start_from(data)
+    )
     config = _validated(merge(from_file, overrides), given, arguments.config)
     if config.run.dir is None:
         stem = Path(arguments.config or data).stem
@@ -79,6 +79,11 @@ def config_from_arguments(arguments: argparse.Namespace, unknown: Sequence[str])
             update={"run": config.run.model_copy(update={"dir": f"runs/{stem}"})}
         )
     return config
+
+
+def values_to_start_from(data: str) -> dict[str, Any]:
+    """What stands where no configuration file is given: of the embedded data set, its own file."""
+    return read_yaml(Path(__file__).with_name("digits.yaml")) if data == EMBEDDED else {}
 
 
 def _validated(values: dict[str, Any], given: dict[str, Any], file: str | None) -> Config:

@@ -97,9 +97,9 @@ def main(arguments: list[str]) -> int:
             seconds=time.monotonic() - started,
         )
         if options.details:
-            config = trained.config
+            config, factor = trained.config, trained.selection.calibration_factor
             processes.once(
-                lambda: write_details(options.run, networks, problem, config, scored, result)
+                lambda: write_details(options.run, networks, problem, config, scored, factor)
             )
         if options.out is not None:
             processes.once(lambda: result.write(options.out))

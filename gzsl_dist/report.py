@@ -1,45 +1,69 @@
-"""Report finished runs side by side: ``python -m gzsl_dist.report``."""
+"""Report finished runs side by side: ``python -m gzsl_dist.report``.
+
+Runs that differ in their seed only are one line, with the mean and its 95 % interval.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gzsl_dist.command import CommandParser, run_command
+
+if TYPE_CHECKING:
+    from gzsl_dist.reports.runs import Group
+
+ENDINGS = {".html": "html", ".md": "md", ".tex": "latex", ".png": "png"}
 
 
 def main(arguments: list[str]) -> int:
     """Report as the command line says."""
     parser = CommandParser(prog="python -m gzsl_dist.report", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory")
+    parser.add_argument("--out", required=True, type=Path, help="file to write")
     parser.add_argument(
-        "--out",
-        required=True,
-        type=Path,
-        help="to write: .html a page with figures, .md a table, .png the figures",
+        "--format",
+        choices=sorted(ENDINGS.values()),
+        help="html: one page with pictures inside; md: its tables, for an appendix; latex: the "
+        "table of results; png: the curves; default by the ending of --out: "
+        f"{', '.join(ENDINGS)}",
     )
     options = parser.parse_args(arguments)
 
     from gzsl_dist.errors import InputError
-    from gzsl_dist.evaluation.result import Result
-    from gzsl_dist.monitoring.report import html_report, markdown_report, report_figure
+    from gzsl_dist.files import write_whole
 
-    makers = {
-        ".html": lambda runs, results: html_report(runs, results).encode(),
-        ".md": lambda runs, results: markdown_report(runs, results).encode(),
-        ".png": report_figure,
-    }
-    if options.out.suffix not in makers:
-        raise InputError(f"--out {options.out}: must end in .html, .md or .png")
-    results = [Result.read(run / "result.json") for run in options.runs]
-    content = makers[options.out.suffix](options.runs, results)
-    try:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_bytes(content)
-    except OSError as error:
-        raise InputError(f"--out {options.out}: cannot be written ({error.strerror})") from None
-    print(f"{options.out}: {len(results)} run(s)")
+    form = options.format or ENDINGS.get(options.out.suffix)
+    if form is None:
+        raise InputError(f"--out {options.out}: must end in {', '.join(ENDINGS)}, or give --format")
+    from gzsl_dist.reports.runs import group_runs, notes, read_runs
+
+    groups = group_runs(read_runs(options.runs))
+    write_whole(options.out, _maker(form)(groups))
+    print(f"{options.out}: {len(options.runs)} run(s)")
+    for note in notes(groups):
+        print(f"note: {note}")
     return 0
+
+
+def _maker(form: str) -> Callable[[Sequence[Group]], str | bytes]:
+    if form == "html":
+        from gzsl_dist.reports.page import html_report
+
+        return html_report
+    if form == "md":
+        from gzsl_dist.reports.markdown import markdown_report
+
+        return markdown_report
+    if form == "latex":
+        from gzsl_dist.reports.latex import latex_report
+
+        return latex_report
+    from gzsl_dist.reports.curves import overview
+
+    return overview
 
 
 if __name__ == "__main__":

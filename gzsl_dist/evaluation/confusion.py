@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gzsl_dist.evaluation.metrics import Integers, ScoredRows
-from gzsl_dist.files import write_whole
+from gzsl_dist.files import read_json_object, write_whole
 
 FILE = "confusion.json"
 MOST_PAIRS = 100_000  # with tens of thousands of classes, rarer mistakes are left out
@@ -38,6 +39,19 @@ def write_confusion(
         "all_classes": confused_pairs(unseen.labels, unseen.predictions(factor), names),
     }
     write_whole(directory / FILE, json.dumps(content, ensure_ascii=False))
+
+
+def read_confusion(directory: Path) -> dict[str, Any] | None:
+    """What `write_confusion` wrote into a run directory; None if it did not.
+
+    Raises:
+        InputError: damaged.
+    """
+    if not (directory / FILE).exists():
+        return None
+    return read_json_object(
+        directory / FILE, "measure again: python -m gzsl_dist.evaluate --details"
+    )
 
 
 def confused_pairs(labels: Integers, predictions: Integers, names: Sequence[str]) -> Pairs:

@@ -8,7 +8,6 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.evaluation.confusion import write_confusion
 from gzsl_dist.evaluation.representation import write_representation
-from gzsl_dist.evaluation.result import Result
 from gzsl_dist.evaluation.score import ScoredProblem
 from gzsl_dist.models.networks import Networks
 
@@ -19,13 +18,21 @@ def write_details(
     problem: Problem,
     config: Config,
     scored: ScoredProblem,
-    result: Result,
+    factor: float,
 ) -> None:
     """Write ``confusion.json`` and, of networks, ``representation.json`` into the run directory.
+
+    Args:
+        directory: the run directory.
+        networks: with whole weights; None for a baseline.
+        problem: whose test rows may be read.
+        config: all settings.
+        scored: its test rows.
+        factor: of calibrated stacking.
 
     Raises:
         InputError: a file cannot be written.
     """
-    write_confusion(directory, scored.unseen, problem.names, float(result.calibration["factor"]))
+    write_confusion(directory, scored.unseen, problem.names, factor)
     if networks is not None:
         write_representation(directory, networks, problem, config)

@@ -1,6 +1,7 @@
-"""How well embeddings keep classes apart, on test classes, real and synthetic rows.
+"""How well rows keep classes apart: what the abstract claims of the embedding.
 
-Measured once, at the end of a run, when its test rows are read anyway; nothing is chosen by it.
+Measured once, after the end of training, on real test rows and on synthetic rows of the same
+classes; nothing is chosen by it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,9 @@ import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import normalized_mutual_info_score, silhouette_score
 from torch import Tensor
 
 from gzsl_dist.bank.generate import synthesize_class
@@ -21,49 +20,80 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.evaluation.score import classifier_input
-from gzsl_dist.files import write_whole
+from gzsl_dist.files import read_json_object, write_whole
 from gzsl_dist.models.networks import Networks
 
 FILE = "representation.json"
-MOST_CLASSES, MOST_ROWS = 100, 30
+MOST_CLASSES, MOST_ROWS = 100, 60
 """Classes of each group and rows of each class that are measured."""
 BINS = 100  # of [-1, 1]
 BLOCK = 1024  # rows whose similarities to all others are held at once
+GROUPS = ("real unseen", "synthetic unseen", "real seen", "synthetic seen")
+FIGURES = ("overlap", "margin", "silhouette", "map_at_r", "nmi")
 
 Separation = dict[str, float | int | list[float]]
 """What `separation` returns, by name."""
 
 
+@torch.no_grad()
 def write_representation(
     directory: Path, networks: Networks, problem: Problem, config: Config
 ) -> None:
     """Measure and write ``representation.json``: ``space``, ``bins`` and ``groups``.
 
-    Groups are ``real seen``, ``synthetic seen``, ``real unseen`` and ``synthetic unseen``; one
-    without two classes of two rows is left out.
+    ``space`` is the one to judge the method by, see `space_of`. ``groups`` holds a `separation` by
+    group of `GROUPS` and by space: of seen classes in this space, of unseen ones in features ``x``
+    and, where the method trains an embedding, in ``h`` and ``u``. A group without two classes of
+    two rows is left out.
     """
-    space = space_of(config)
-    groups: dict[str, Separation] = {}
+    own = space_of(config)
+    groups: dict[str, dict[str, Separation]] = {}
+    unseen = range(problem.seen_count, len(problem.classes))
+    every_space = ["x"] if networks.embedding is None else ["x", "h", "u"]
     sides = {
-        "seen": (problem.seen, range(problem.seen_count)),
-        "unseen": (problem.unseen, range(problem.seen_count, len(problem.classes))),
+        "unseen": (problem.unseen, unseen, every_space),
+        "seen": (problem.seen, range(problem.seen_count), [own]),
     }
-    for side, (rows, classes) in sides.items():
+    for side, (rows, classes, spaces) in sides.items():
         ids = sample_rows(rows.labels, classes)
         labels = rows.labels[ids]
         if len(torch.unique(labels)) < 2:
             continue
-        real = rows.features[ids]
-        for kind, features in (
-            ("real", real),
-            ("synthetic", _synthetic_like(networks, problem, config, labels)),
-        ):
-            embedded = (
-                classifier_input(networks, features, ClassifierSpace(space, False)).float().cpu()
-            )
-            groups[f"{kind} {side}"] = separation(embedded, labels)
-    content = {"space": space, "bins": BINS, "groups": groups}
+        synthetic = _synthetic_like(networks, problem, config, labels)
+        for kind, features in (("real", rows.features[ids]), ("synthetic", synthetic)):
+            groups[f"{kind} {side}"] = {
+                space: separation(
+                    classifier_input(networks, features, ClassifierSpace(space, False))
+                    .float()
+                    .cpu(),
+                    labels,
+                )
+                for space in spaces
+            }
+    content = {"space": own, "bins": BINS, "groups": groups}
     write_whole(directory / FILE, json.dumps(content))
+
+
+def read_representation(directory: Path) -> dict[str, Any] | None:
+    """What `write_representation` wrote into a run directory.
+
+    Returns:
+        None where the file is absent (a baseline, an older run) or lacks the spaces (an older one).
+
+    Raises:
+        InputError: damaged.
+    """
+    path = directory / FILE
+    if not path.exists():
+        return None
+    content = read_json_object(path, "measure again: python -m gzsl_dist.evaluate --details")
+    groups, space = content.get("groups"), content.get("space")
+    if not isinstance(groups, dict) or not all(
+        isinstance(spaces, dict) and isinstance(spaces.get(space), dict)
+        for spaces in groups.values()
+    ):
+        return None
+    return content
 
 
 def space_of(config: Config) -> str:
@@ -123,16 +153,20 @@ def separation(embedded: Tensor, labels: Tensor) -> Separation:
         apart, 1 equal; ``margin``: see `class_margin`; ``silhouette``: mean silhouette coefficient
         (Rousseeuw, 1987) under cosine distance; ``map_at_r``: mean average precision at R
         (Musgrave et al., ECCV 2020), every row a query against all others; ``nmi``:
-        normalized mutual information of classes and as many k-means clusters (fixed seed);
+        normalized mutual information of classes and as many k-means clusters (one start);
         ``classes`` and ``rows``: how many were measured.
     """
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.metrics import normalized_mutual_info_score, silhouette_score
+
     unit = torch.nn.functional.normalize(embedded, dim=1)
     same, other, precision = _compare_pairs(unit, labels)
     _, numbers = torch.unique(labels, return_inverse=True)
     classes = int(numbers.max()) + 1
     with warnings.catch_warnings():  # a collapsed generator makes fewer points than classes
         warnings.simplefilter("ignore", ConvergenceWarning)
-        clusters = KMeans(classes, n_init=3, random_state=0).fit_predict(unit.numpy())
+        clusters = KMeans(classes, n_init=1, random_state=0).fit_predict(unit.numpy())
     return {
         "overlap": float(torch.minimum(same, other).sum()),
         "margin": class_margin(unit, numbers),

@@ -50,7 +50,6 @@ class Result:
         test_rows: how many there are, and how often they were read before and after the end of
             training, summed over rows (`gzsl_dist.evaluation.oracle.count_reads`).
         oracle: with `evaluation.oracle`, the best evaluation on test rows; never the result.
-        clusters: how well rows of unseen classes cluster (`gzsl_dist.evaluation.clusters`).
     """
 
     U: float
@@ -73,7 +72,6 @@ class Result:
     versions: dict[str, str]
     test_rows: dict[str, Any] | None = None
     oracle: dict[str, Any] | None = None
-    clusters: dict[str, dict[str, dict[str, float]]] | None = None
 
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all.
@@ -85,14 +83,14 @@ class Result:
 
     @classmethod
     def read(cls, path: Path) -> Result:
-        """Read what `write` wrote.
+        """Read what `write` wrote, now or in an earlier version that wrote more.
 
         Raises:
             InputError: missing, or not a result.
         """
         values = read_json_object(path, "finish the run with gzsl_dist.train first")
         try:
-            return cls(**values)
+            return cls(**{name: values[name] for name in cls.__match_args__ if name in values})
         except TypeError:
             raise InputError(f"{path}: not a result of this version of gzsl_dist.train") from None
 

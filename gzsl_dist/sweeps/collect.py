@@ -104,7 +104,8 @@ def _read(task: Task) -> tuple[dict[str, float], str]:
     try:
         if task.searches:
             return _search_figures(Selection(**values)), str(values["fingerprint"])
-        return _result_figures(values), str(values["dataset"]["fingerprint"])
+        figures = _result_figures(values) | _representation_figures(task.directory)
+        return figures, str(values["dataset"]["fingerprint"])
     except (KeyError, TypeError, ValueError):
         raise InputError(
             f"{task.outcome}: not a result; delete it and run the sweep again"
@@ -122,10 +123,21 @@ def _result_figures(result: dict[str, Any]) -> dict[str, float]:
     figures |= {f"raw_{name}": float(value) for name, value in result.get("raw", {}).items()}
     oracle = result.get("oracle") or {}
     figures |= {f"oracle_{name}": oracle[name] for name in ("U", "S", "H", "T1") if oracle}
-    for kind, spaces in (result.get("clusters") or {}).items():
-        for space, found in spaces.items():
-            figures |= {f"{kind}_{space}_{name}": value for name, value in found.items()}
     return figures
+
+
+def _representation_figures(directory: Path) -> dict[str, float]:
+    """How well unseen classes keep apart, as ``real_u_margin``; empty where it was not measured."""
+    from gzsl_dist.evaluation.representation import FIGURES as names  # torch: not before it must
+    from gzsl_dist.evaluation.representation import read_representation
+
+    found = read_representation(directory) or {"groups": {}}
+    return {
+        f"{kind}_{space}_{name}": float(figures[name])
+        for kind in ("real", "synthetic")
+        for space, figures in found["groups"].get(f"{kind} unseen", {}).items()
+        for name in names
+    }
 
 
 def _ranked(groups: list[Group], tasks: Sequence[Task]) -> list[Group]:

@@ -7,35 +7,12 @@ import csv
 import io
 import math
 from collections.abc import Sequence
-from html import escape
 
+from gzsl_dist.reports.html import html_table, page
+from gzsl_dist.reports.table import Table
 from gzsl_dist.sweeps.collect import Comparison, Group, compare
 from gzsl_dist.sweeps.statistics import Estimate
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem;
-        padding: 0 1rem; }}
-.wide {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; }}
-th, td {{ padding: .3rem .7rem; border-bottom: 1px solid #8886; text-align: left; }}
-img {{ max-width: 100%; background: white; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-{tables}
-<p><img alt="Mean H of each combination with its 95 % interval; the table has the numbers."
-src="data:image/png;base64,{figure}"></p>
-</body>
-</html>
-"""
 NOTE = (
     "Mean over seeds, in percent, and half the width of its 95 % interval (Student's t); one seed "
     "has none."
@@ -145,27 +122,21 @@ def _ends(estimate: Estimate | None) -> list[str]:
 
 def to_html(groups: Sequence[Group], title: str) -> str:
     """One page with the tables and a figure inside; it loads nothing from elsewhere."""
-    parts = [_html_table(note_of(groups), table_of(groups))]
+    parts = [html_table(_table(note_of(groups), table_of(groups)))]
     paired = comparison_table(comparisons_of(groups))
     if paired:
-        parts.append(_html_table(PAIRED_NOTE, paired))
-    return PAGE.format(
-        title=escape(title),
-        tables="\n".join(parts),
-        figure=base64.b64encode(_figure(groups)).decode(),
+        parts.append(html_table(_table(PAIRED_NOTE, paired)))
+    figure = base64.b64encode(_figure(groups)).decode()
+    parts.append(
+        '<p><img alt="Mean H of each combination with its 95 % interval; the table has the '
+        f'numbers." src="data:image/png;base64,{figure}"></p>'
     )
+    return page(title, "", "\n".join(parts))
 
 
-def _html_table(note: str, rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in rows[0])
-    body = "\n".join(
-        "<tr>" + "".join(f"<td>{escape(cell or '–')}</td>" for cell in row) + "</tr>"
-        for row in rows[1:]
-    )
-    return (
-        f'<p>{escape(note)}</p>\n<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody>\n</table></div>"
-    )
+def _table(caption: str, rows: Sequence[Sequence[str]]) -> Table:
+    head, *body = rows
+    return Table(caption, tuple(head), [[cell or "–" for cell in row] for row in body], words=3)
 
 
 def _figure(groups: Sequence[Group]) -> bytes:

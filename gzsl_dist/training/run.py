@@ -16,7 +16,6 @@ from gzsl_dist.data.problem import Problem, final_problem, selection_problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy, choose_strategy
 from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.clusters import unseen_clusters
 from gzsl_dist.evaluation.details import write_details
 from gzsl_dist.evaluation.oracle import (
     best_on_test,
@@ -107,7 +106,7 @@ def finish(
         say(processes, "evaluation.final false: no test row was read")
         return None
     problem = final_problem(dataset, config)
-    networks = clusters = None
+    networks = None
     if config.method in BASELINES:
         fitted = fit_baseline(problem, config.method, selection.settings or {})
         guard.end_training()
@@ -119,7 +118,8 @@ def finish(
         model = assemble(networks, classifier, problem, dataset, config, selection)
         processes.once(lambda: model.save(directory / MODEL_FILE))
         scored = score_problem(networks, classifier, problem, config, processes)
-        clusters = processes.once(lambda: unseen_clusters(networks, problem, config))
+    factor = selection.calibration_factor
+    processes.once(lambda: write_details(directory, networks, problem, config, scored, factor))
     result = result_of(
         scored,
         problem,
@@ -135,12 +135,10 @@ def finish(
         result,
         test_rows=count_reads(guard, directory, processes),
         oracle=processes.once(lambda: best_on_test(read_metrics(directory / "metrics.jsonl"))),
-        clusters=clusters,
     )
     processes.once(
         lambda: show_result(directory / "tensorboard", config, result, scored, problem.names)
     )
-    processes.once(lambda: write_details(directory, networks, problem, config, scored, result))
     processes.once(lambda: result.write(path))
     print_result(result, directory, processes)
     return result

@@ -148,6 +148,19 @@ def test_mean_and_interval_over_seeds(tmp_path: Path) -> None:
     assert "http" not in page
 
 
+def test_how_well_unseen_classes_keep_apart_is_collected(tmp_path: Path) -> None:
+    tasks = sweep(tmp_path, base(tmp_path, seeds="[0, 1]"))
+    measured = dict.fromkeys(("overlap", "margin", "silhouette", "map_at_r", "nmi"), 0.25)
+    for task, margin in zip(tasks, (0.2, 0.4), strict=True):
+        write_result(task, figures(0.5))
+        groups = {"real unseen": {"u": measured | {"margin": margin}}}
+        text = json.dumps({"space": "u", "bins": 100, "groups": groups})
+        (task.directory / "representation.json").write_text(text)
+    (group,) = collect(tasks)
+    assert group.estimates["real_u_margin"].mean == pytest.approx(0.3)
+    assert group.estimates["real_u_nmi"].mean == pytest.approx(0.25)
+
+
 def test_points_are_trials_of_a_method(tmp_path: Path) -> None:
     """Each may change the common settings; methods may have trials of their own."""
     common = {"methods": "[iapc, wgan]", "seeds": "[0, 1]", "settings": "{train.steps: 9}"}

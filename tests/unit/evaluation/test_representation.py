@@ -16,11 +16,15 @@ from torch import Tensor
 from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import Problem, ScaledFeatures, final_problem
+from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation import representation
 from gzsl_dist.evaluation.confusion import confused_pairs, write_confusion
 from gzsl_dist.evaluation.metrics import ScoredRows
 from gzsl_dist.evaluation.representation import (
     BINS,
+    FIGURES,
+    GROUPS,
+    read_representation,
     sample_rows,
     separation,
     space_of,
@@ -158,19 +162,36 @@ def test_file_of_a_run(method: str, problem: Problem, tmp_path: Path) -> None:
     first = (tmp_path / "representation.json").read_text()
     write_representation(tmp_path, networks, problem, config)
     assert (tmp_path / "representation.json").read_text() == first
-    found = json.loads(first)
-    kinds = {f"{kind} {side}" for kind in ("real", "synthetic") for side in ("seen", "unseen")}
-    assert set(found["groups"]) == kinds
+    found = read_representation(tmp_path)
+    assert found is not None
+    assert found == json.loads(first)
+    assert set(found["groups"]) == set(GROUPS)
+    assert found["space"] == {"iapc": "u", "wgan": "x"}[method]
     for side, rows in (("seen", problem.seen), ("unseen", problem.unseen)):
         ids = sample_rows(rows.labels, range(len(problem.classes)))
-        values = rows.features[ids].float()
+        values = {"x": rows.features[ids].float()}
         if method == "iapc":
-            values = networks.embedding(values)[1].detach()  # type: ignore[misc]
-        real = found["groups"][f"real {side}"]
-        assert real["margin"] == pytest.approx(separation(values, rows.labels[ids])["margin"])
-        made = found["groups"][f"synthetic {side}"]
-        assert (made["rows"], made["classes"]) == (real["rows"], real["classes"])
-        assert made["same"] != real["same"]
+            hidden, unit = networks.embedding(values["x"])  # type: ignore[misc]
+            values |= {"h": hidden.detach(), "u": unit.detach()}
+        measured = found["groups"][f"real {side}"]
+        assert set(measured) == (set(values) if side == "unseen" else {found["space"]})
+        for space, real in measured.items():
+            expected = separation(values[space], rows.labels[ids])
+            for name in FIGURES:
+                assert real[name] == pytest.approx(expected[name], abs=1e-6), (space, name)
+            made = found["groups"][f"synthetic {side}"][space]
+            assert (made["rows"], made["classes"]) == (real["rows"], real["classes"])
+            assert made["same"] != real["same"]
+
+
+def test_a_file_of_an_older_run_counts_as_absent(tmp_path: Path) -> None:
+    assert read_representation(tmp_path) is None
+    older = {"space": "u", "bins": 100, "groups": {"real seen": {"margin": 0.5}}}
+    (tmp_path / "representation.json").write_text(json.dumps(older))
+    assert read_representation(tmp_path) is None
+    (tmp_path / "representation.json").write_text("{")
+    with pytest.raises(InputError, match="damaged"):
+        read_representation(tmp_path)
 
 
 def test_features_on_disk_are_read_in_part(problem: Problem, tmp_path: Path) -> None:
