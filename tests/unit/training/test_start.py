@@ -13,10 +13,11 @@ from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.errors import InputError
 from gzsl_dist.training import run as whole_run
+from gzsl_dist.training.resume import check_start
 from gzsl_dist.training.run_directory import locked, open_run_directory
 from gzsl_dist.training.stop_signal import StopSignal
 
-from .test_guard import ALONE, config
+from .test_guard import ALONE, config, spoiled, train
 
 
 def test_checkpoints_that_cannot_be_written_are_told_before_selection(tmp_path: Path) -> None:
@@ -29,6 +30,16 @@ def test_checkpoints_that_cannot_be_written_are_told_before_selection(tmp_path: 
             digits_dataset(), settings, ALONE, strategy, directory, StopSignal(), time.monotonic()
         )
     assert not (directory / "selection").exists()
+
+
+def test_checkpoints_of_another_data_set_are_told_before_selection(tmp_path: Path) -> None:
+    train(digits_dataset(), config(tmp_path / "earlier"))
+    settings = config(tmp_path / "run")
+    resume = settings.train.model_copy(update={"resume": str(tmp_path / "earlier")})
+    settings = settings.model_copy(update={"train": resume})
+    check_start(tmp_path / "run", digits_dataset(), settings)
+    with pytest.raises(InputError, match=r"made with data set = \w{12}, this run has \w{12}"):
+        check_start(tmp_path / "run", spoiled(digits_dataset(), "absurd"), settings)
 
 
 def test_a_second_job_is_refused_and_changes_nothing(tmp_path: Path) -> None:
