@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +16,9 @@ from gzsl_dist.files import write_whole
 
 OUTCOME_VARIABLE = "GZSL_OUTCOME_FILE"
 """Where a job's body wants to be told the exit code and its reason; see `_report_outcome`."""
+
+SILENT_SECONDS = 5.0
+"""How long a process that leaves the telling to another stays: launchers end all when one ends."""
 
 
 class CommandParser(argparse.ArgumentParser):
@@ -65,12 +69,14 @@ def _report_outcome(error: GzslError) -> None:
 
 def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> NoReturn:
     """Run a command and exit with its code; failures are told once for the whole job."""
+    silent = False
     try:
         code = main(arguments)
     except OtherProcessError as error:
-        code = error.exit_code
+        code, silent = error.exit_code, True
     except GzslError as error:
-        if error.speaks or is_reporting_process():
+        silent = not (error.speaks or is_reporting_process())
+        if not silent:
             tell(str(error))
             _report_outcome(error)
         code = error.exit_code
@@ -83,6 +89,8 @@ def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> NoRet
         code = 130
     sys.stdout.flush()
     sys.stderr.flush()
+    if silent:
+        time.sleep(SILENT_SECONDS)
     if is_one_of_several():
         # Threads of gloo that outlive the process group can abort the interpreter's shutdown
         # (pytorch issue 190489), after all is done: leave without it.

@@ -241,7 +241,10 @@ def newest_whole(
             return checkpoint, load(checkpoint, made_for)
         except DamagedError as error:
             if checkpoint is found[0]:
-                raise
+                raise DamagedError(
+                    f"{error}; no whole one is left: put back a copy, or start anew with "
+                    "--train.resume never, which moves this run aside"
+                ) from None
             warn(f"warning: {error}; using the one before")
     return None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from gzsl_dist.config import TrainSettings
@@ -230,11 +231,15 @@ def read_deepspeed_file(path: Path) -> dict[str, Any]:
         raise InputError(f"{where}: ZeRO stage {stage}: must be 0, 1, 2 or 3")
     from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
 
+    fields = DeepSpeedZeroConfig.model_fields
+    known = fields.keys() | {field.alias for field in fields.values()}  # such as stage3_...
+    for key in zero:
+        if key not in known:
+            raise InputError(f"{where}: unknown key zero_optimization.{key}")
     try:
         DeepSpeedZeroConfig(**zero)
-    except ValueError as error:
-        raise InputError(f"{where}: zero_optimization: {' '.join(str(error).split())}") from None
-    for key in zero:
-        if key not in DeepSpeedZeroConfig.model_fields:
-            raise InputError(f"{where}: unknown key zero_optimization.{key}")
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        key = ".".join(map(str, ("zero_optimization", *wrong["loc"])))
+        raise InputError(f"{where}: {key} = {wrong['input']!r}: {wrong['msg']}") from None
     return file

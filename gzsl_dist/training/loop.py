@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from gzsl_dist.data.problem import Problem
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy
-from gzsl_dist.errors import DivergedError, InputError, PreemptedError
+from gzsl_dist.errors import DivergedError, PreemptedError
 from gzsl_dist.evaluation.score import ScoredProblem
 from gzsl_dist.models.networks import Networks, build_networks
 from gzsl_dist.monitoring.logbook import Logbook
@@ -26,7 +25,7 @@ from gzsl_dist.monitoring.throughput import Throughput
 from gzsl_dist.precision import network_dtype, network_precision
 from gzsl_dist.training.embedding_losses import Losses
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
-from gzsl_dist.training.resume import made_for
+from gzsl_dist.training.resume import Found, find_start, made_for
 from gzsl_dist.training.stop_signal import StopSignal
 
 Validate = Callable[[Networks], ScoredProblem]
@@ -50,7 +49,7 @@ class Trainer:
         config: Config,
         processes: Processes,
         strategy: Strategy,
-        found: tuple[checkpoint.Checkpoint, checkpoint.SavedState] | None = None,
+        found: Found | None = None,
     ) -> None:
         self.config, self.clock = config, processes.clock
         dtype = network_dtype(config.train.precision)
@@ -231,10 +230,7 @@ def fit(
     made = made_for(problem, config, fingerprint)
     checkpoint.prepare(folder, processes)
     found = processes.together(
-        lambda: (
-            checkpoint.newest_whole(folder, made, lambda text: say(processes, text))
-            or start_from(start, made, steps)
-        )
+        lambda: find_start(folder, start, made, steps, lambda text: say(processes, text))
     )
     trainer = Trainer(problem, config, processes, strategy, found)
     done = found[0].step if found is not None else 0
@@ -286,16 +282,3 @@ def fit(
                     "the same command resumes"
                 )
     return trainer.whole_networks()
-
-
-def start_from(
-    start: Path | None, made: dict[str, Any], steps: int
-) -> tuple[checkpoint.Checkpoint, checkpoint.SavedState] | None:
-    """The newest of the checkpoints of another training, which must not be past this one's end."""
-    found = checkpoint.newest_whole(start, made, lambda text: None) if start is not None else None
-    if found is not None and found[0].step > steps:
-        raise InputError(
-            f"train.resume: {found[0].path} is past the {steps} steps of this training; give a "
-            "larger --train.steps or an earlier checkpoint"
-        )
-    return found

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from gzsl_dist.config import Config
+from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.errors import InputError
+
+Found = tuple[checkpoint.Checkpoint, checkpoint.SavedState]
 
 
 def made_for(problem: Problem, config: Config, fingerprint: str) -> dict[str, Any]:
@@ -19,11 +23,17 @@ def made_for(problem: Problem, config: Config, fingerprint: str) -> dict[str, An
         config: method, networks and how data enter them.
         fingerprint: of the data set.
     """
+    sizes = problem.feature_dim, problem.semantic_dim, problem.seen_count
+    return _made_for(sizes, config, fingerprint)
+
+
+def _made_for(sizes: tuple[int, int, int], config: Config, fingerprint: str) -> dict[str, Any]:
+    feature_dim, semantic_dim, seen_count = sizes
     return {
         "data set": fingerprint[:12],
-        "features (d_x)": problem.feature_dim,
-        "semantics (d_a)": problem.semantic_dim,
-        "seen classes": problem.seen_count,
+        "features (d_x)": feature_dim,
+        "semantics (d_a)": semantic_dim,
+        "seen classes": seen_count,
         "method": config.method,
         "loss.prototype.source": config.loss.prototype.source,
         "data.semantics_norm": config.data.semantics_norm,
@@ -57,3 +67,46 @@ def earlier_checkpoints(resume: str, folder: str) -> Path | None:
     if checkpoint.checkpoints(path):
         return path if folder == "checkpoints" else None
     return path / folder if checkpoint.checkpoints(path / folder) else None
+
+
+def find_start(
+    folder: Path,
+    other: Path | None,
+    made: dict[str, Any],
+    steps: int,
+    warn: Callable[[str], None],
+) -> Found | None:
+    """The newest whole checkpoint of a training, or else of another one to start from.
+
+    Args:
+        folder: the training's own checkpoints.
+        other: those of another training, or one of them, which must not be past this one's end.
+        made: see `made_for`.
+        steps: generator steps in all.
+        warn: is told of each damaged checkpoint.
+
+    Raises:
+        InputError: a checkpoint does not fit, or all are damaged.
+    """
+    found = checkpoint.newest_whole(folder, made, warn)
+    if found is not None or other is None:
+        return found
+    found = checkpoint.newest_whole(other, made, warn)
+    if found is not None and found[0].step > steps:
+        raise InputError(
+            f"train.resume: {found[0].path} is past the {steps} steps of this training; give a "
+            "larger --train.steps or an earlier checkpoint"
+        )
+    return found
+
+
+def check_start(directory: Path, dataset: Dataset, config: Config) -> None:
+    """Fail before the training of model selection where the one after it could not start.
+
+    Raises:
+        InputError: as in `find_start`.
+    """
+    sizes = dataset.features.shape[1], dataset.semantics.shape[1], len(dataset.seen_classes)
+    other = earlier_checkpoints(config.train.resume, "checkpoints")
+    made = _made_for(sizes, config, dataset.fingerprint)
+    find_start(directory / "checkpoints", other, made, config.train.steps, lambda text: None)

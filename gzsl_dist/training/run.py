@@ -13,6 +13,7 @@ from gzsl_dist.data.features import StoredFeatures
 from gzsl_dist.data.guard import GuardedFeatures, guarded
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.problem import Problem, final_problem, selection_problem
+from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy, choose_strategy
 from gzsl_dist.errors import InputError
@@ -40,7 +41,7 @@ from gzsl_dist.monitoring.progress import say
 from gzsl_dist.monitoring.tables import print_result
 from gzsl_dist.presets import BASELINES
 from gzsl_dist.training.loop import fit
-from gzsl_dist.training.resume import earlier_checkpoints
+from gzsl_dist.training.resume import check_start, earlier_checkpoints
 from gzsl_dist.training.run_directory import locked, open_run_directory
 from gzsl_dist.training.run_state import recorded_state
 from gzsl_dist.training.stop_signal import StopSignal
@@ -66,17 +67,19 @@ def run(config: Config, processes: Processes, stop: StopSignal) -> Result | None
     strategy = choose_strategy(config.train, processes)
     processes.together(lambda: earlier_checkpoints(config.train.resume, "checkpoints"))
     dataset = processes.together(lambda: load_dataset(config.data.path, config.data.in_memory))
-    directory = open_run_directory(config, processes)
-    say(
-        processes,
-        f"{config.method} on {dataset.name}: {len(dataset.seen_classes)} seen and "
-        f"{len(dataset.unseen_classes)} unseen classes, {processes.world_size} process(es), "
-        f"{strategy.name}, {processes.device.type}, {config.train.precision}; run in {directory}",
-    )
-    if isinstance(dataset.features, StoredFeatures):
-        say(processes, f"features stay on disk: {dataset.features.path}")
-    with locked(directory, processes), recorded_state(directory, processes.is_first):
-        return finish(dataset, config, processes, strategy, directory, stop, started)
+    with locked(config, processes) as directory:
+        open_run_directory(config, processes)
+        say(
+            processes,
+            f"{config.method} on {dataset.name}: {len(dataset.seen_classes)} seen and "
+            f"{len(dataset.unseen_classes)} unseen classes, {processes.world_size} process(es), "
+            f"{strategy.name}, {processes.device.type}, {config.train.precision}; "
+            f"run in {directory}",
+        )
+        if isinstance(dataset.features, StoredFeatures):
+            say(processes, f"features stay on disk: {dataset.features.path}")
+        with recorded_state(directory, processes.is_first):
+            return finish(dataset, config, processes, strategy, directory, stop, started)
 
 
 def finish(
@@ -100,6 +103,9 @@ def finish(
             )
         print_result(result, directory, processes)
         return result
+    if config.evaluation.final and config.method not in BASELINES:
+        checkpoint.prepare(directory / "checkpoints", processes)
+        processes.together(lambda: check_start(directory, dataset, config))
     dataset, guard = guarded(dataset)
     selection = choose(dataset, config, processes, strategy, directory, stop)
     if not config.evaluation.final:

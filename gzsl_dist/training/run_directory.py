@@ -1,4 +1,4 @@
-"""A run's folder: its configuration, and that no other run is already in it."""
+"""A run's folder: that no other job is in it, and that its configuration is this run's."""
 
 from __future__ import annotations
 
@@ -21,20 +21,46 @@ from gzsl_dist.nested import flat
 CONTENTS = ("result.json", "model.safetensors", "checkpoints", "selection", "metrics.jsonl")
 
 
-def open_run_directory(config: Config, processes: Processes) -> Path:
-    """Make the run directory, or check that it holds an earlier start of this very run.
+@contextmanager
+def locked(config: Config, processes: Processes) -> Iterator[Path]:
+    """Make the run directory and keep other jobs out of it.
 
-    With `train.resume` never, an earlier run there is moved aside first.
+    The lock goes with the process that holds it. With `train.resume` never, an earlier run in the
+    directory is moved aside first.
+
+    Raises:
+        InputError: another job is in it, or it cannot be written.
+    """
+    directory = config.run_dir
+    held: list[IO[str]] = []
+
+    def claim() -> None:
+        if config.train.resume == "never" and not launch_environment.is_restart():
+            move_aside(directory, processes)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(directory, error) from None
+        held.append(_lock(directory))
+
+    processes.once(claim)
+    try:
+        yield directory
+    finally:
+        for file in held:
+            file.close()
+
+
+def open_run_directory(config: Config, processes: Processes) -> Path:
+    """Check that the run directory is new or holds an earlier start of this very run.
 
     Raises:
         InputError: it belongs to another configuration, or cannot be written.
     """
     directory = config.run_dir
 
-    def claim() -> None:
+    def check() -> None:
         path = directory / "config.yaml"
-        if config.train.resume == "never" and not launch_environment.is_restart():
-            move_aside(directory, processes)
         if path.exists():
             _check_same_run(directory, config)
         elif remains := [name for name in CONTENTS if (directory / name).exists()]:
@@ -43,30 +69,10 @@ def open_run_directory(config: Config, processes: Processes) -> Path:
                 "use another --run.dir, or delete it"
             )
         if not path.exists() or path.read_text(encoding="utf-8") != to_yaml(config):
-            try:
-                write_whole(path, to_yaml(config))
-            except InputError as error:
-                raise InputError(f"{error}; choose another --run.dir") from None
+            write_whole(path, to_yaml(config))
 
-    processes.once(claim)
+    processes.once(check)
     return directory
-
-
-@contextmanager
-def locked(directory: Path, processes: Processes) -> Iterator[None]:
-    """Keep other jobs out of a run directory; the lock goes with the process that holds it.
-
-    Raises:
-        InputError: another job is in it.
-    """
-    held: list[IO[str]] = []
-
-    processes.once(lambda: held.append(_lock(directory)))
-    try:
-        yield
-    finally:
-        for file in held:
-            file.close()
 
 
 def move_aside(directory: Path, processes: Processes) -> None:
@@ -88,16 +94,31 @@ def move_aside(directory: Path, processes: Processes) -> None:
 
 
 def _lock(directory: Path) -> IO[str]:
-    file = (directory / ".lock").open("a", encoding="utf-8")
+    try:
+        file = (directory / ".lock").open("a", encoding="utf-8")
+    except OSError as error:
+        raise _unwritable(directory, error) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         file.close()
         raise InputError(
             f"run directory {directory} is in use by another job; wait for it, or use another "
             "--run.dir"
         ) from None
+    except OSError as error:  # a network file system without locks
+        file.close()
+        raise InputError(
+            f"run directory {directory}: cannot be locked ({error.strerror}); use a --run.dir on "
+            "a file system with locks"
+        ) from None
     return file
+
+
+def _unwritable(directory: Path, error: OSError) -> InputError:
+    return InputError(
+        f"run directory {directory}: cannot be written ({error.strerror}); choose another --run.dir"
+    )
 
 
 def _check_same_run(directory: Path, config: Config) -> None:

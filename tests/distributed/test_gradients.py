@@ -44,6 +44,7 @@ SETTINGS = {
         "loss": {
             "critic": {"prototype": 0.3, "instance": 0.7, "comparator": 0.2},
             "generator": {"prototype": 0.5, "instance": 2.0, "comparator": 0.0},
+            "instance": {"form": "fixed"},
         },
     },
     "comparator alone": {

@@ -5,19 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.errors import InputError, OtherProcessError
+from gzsl_dist.errors import DivergedError, InputError, OtherProcessError
 from gzsl_dist.monitoring.logbook import Logbook, read_metrics
+from gzsl_dist.training.loop import PendingLosses
 
 from .spawn import run_processes
+
+NONE = 9
 
 
 @pytest.mark.parametrize("total", [0, 1, 3, 7, 8])
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_shares_partition_everything(total: int, world_size: int) -> None:
-    import torch
-
     jobs = [Processes(rank, world_size, torch.device("cpu")) for rank in range(world_size)]
     taken = [number for job in jobs for number in range(total)[job.share(total)]]
     assert taken == list(range(total))
@@ -26,9 +28,12 @@ def test_shares_partition_everything(total: int, world_size: int) -> None:
     assert max(sizes) - min(sizes) <= 1
 
 
-def fail_on(processes: Processes, failing: int) -> list[str]:
-    """How `together` ends here where one process fails, and that the job can go on."""
+def fail_on_each(processes: Processes) -> list[list[str]]:
+    """How `together` ends here where process 0, 1 or none fails, and that the job can go on."""
+    return [fail_on(processes, failing) for failing in (0, 1, NONE)]
 
+
+def fail_on(processes: Processes, failing: int) -> list[str]:
     def act() -> int:
         if processes.rank == failing:
             raise InputError("no such file")
@@ -43,26 +48,40 @@ def fail_on(processes: Processes, failing: int) -> list[str]:
     return [outcome, str(processes.once(lambda: 10 + processes.rank))]
 
 
-@pytest.mark.parametrize("failing", [0, 1, 9])
-def test_a_failure_anywhere_ends_all_and_is_told_once(failing: int) -> None:
-    outcomes = run_processes(2, fail_on, failing)
-    for rank, (outcome, after) in enumerate(outcomes):
-        if failing == 9:
-            assert outcome == str(rank)
-        elif rank == failing:
-            assert outcome == "no such file, speaks True"
-        else:
-            assert outcome == "silent"
-        assert after == "10", "all get the first process's result"
+def test_a_failure_anywhere_ends_all_and_is_told_once() -> None:
+    for rank, outcomes in enumerate(run_processes(2, fail_on_each)):
+        for failing, (outcome, after) in zip((0, 1, NONE), outcomes, strict=True):
+            if failing == NONE:
+                assert outcome == str(rank)
+            elif rank == failing:
+                assert outcome == "no such file, speaks True"
+            else:
+                assert outcome == "silent"
+            assert after == "10", "all get the first process's result"
 
 
-def log_something(processes: Processes, folder: str) -> bool:
+def diverge(processes: Processes, folder: str) -> list[str]:
+    """How reading the losses of steps 5 to 7 ends where process 1 has a NaN at step 6; the log."""
+    nan = torch.tensor(float("nan") if processes.rank else 1.0)
+    parts = [{"a_loss": torch.tensor(1.0)}, {"a_loss": nan}, {"a_loss": torch.tensor(2.0)}]
+    try:
+        outcome = str(PendingLosses(processes, 5, parts).collect())
+    except DivergedError as error:
+        outcome = str(error)
+    log_something(processes, folder)
+    return [outcome, str(processes.any(processes.rank == 1))]
+
+
+def log_something(processes: Processes, folder: str) -> None:
     with Logbook(Path(folder) / f"run{processes.rank}", processes, 0) as logbook:
         logbook.write(10, {"a_loss": float(processes.rank)})
-    return processes.any(processes.rank == 1)
 
 
-def test_only_the_first_process_writes_the_log(tmp_path: Path) -> None:
-    assert run_processes(2, log_something, str(tmp_path)) == [True, True]
+def test_a_nan_ends_all_at_its_step_and_only_the_first_process_writes_the_log(
+    tmp_path: Path,
+) -> None:
+    for outcome, flag in run_processes(2, diverge, str(tmp_path)):
+        assert outcome.startswith("training diverged: a_loss is nan at step 6;")
+        assert flag == "True", "any"
     assert [line["step"] for line in read_metrics(tmp_path / "run0" / "metrics.jsonl")] == [10]
     assert not (tmp_path / "run1").exists()

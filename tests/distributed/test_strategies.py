@@ -119,7 +119,11 @@ ALONE = Processes(0, 1, torch.device("cpu"))
     ("text", "message"),
     [
         ("zero_optimization: {stage: 4}", "ZeRO stage 4: must be 0, 1, 2 or 3"),
-        ("zero_optimization: {stage: 1, stagee: 2}", "stagee"),
+        ("zero_optimization: {stage: 1, stagee: 2}", r"unknown key zero_optimization\.stagee$"),
+        (
+            "zero_optimization: {stage: 3, stage3_prefetch_bucket_size: -1}",
+            r"zero_optimization\.stage3_prefetch_bucket_size = -1: Input should be greater",
+        ),
         ("optimizer: {type: SGD}", "unknown key optimizer; allowed are"),
         ("gradient_clipping: 1.0", "unknown key gradient_clipping"),
         ("zero_optimization: 2", "must hold lines"),

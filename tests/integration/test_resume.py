@@ -79,10 +79,13 @@ def test_a_longer_run_starts_from_the_end_of_another(earlier: Path, tmp_path: Pa
 def test_what_cannot_be_gone_on_from(
     earlier: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
 ) -> None:
-    start = ("--train.resume", earlier, "--run.dir", tmp_path / "run")
-    done = run("train", *ARGUMENTS, *start, *arguments)
+    at_twelve = earlier / "checkpoints" / "step-00000012"
+    start = ("--train.resume", at_twelve, "--run.dir", tmp_path / "run")
+    # before the training of model selection, which no checkpoint is given for
+    selecting = ("--evaluation.calibration", "validation")
+    done = run("train", *ARGUMENTS, *selecting, *start, *arguments)
     assert message in error_line(done)
-    assert not list((tmp_path / "run").glob("checkpoints/step-*"))
+    assert not list((tmp_path / "run").glob("**/metrics.jsonl"))
 
 
 def test_a_full_disk_keeps_the_older_checkpoint(earlier: Path, tmp_path: Path) -> None:

@@ -158,7 +158,10 @@ def test_a_stopped_run_resumes_to_the_same_weights(finished: Path, tmp_path: Pat
     done = run("train", *arguments)
     assert done.returncode == 0, done.stderr
     assert "resuming after step" in done.stdout
-    assert [line["step"] for line in read_metrics(metrics)] == list(range(1, 13))
+    steps = list(range(1, 13))
+    assert [line["step"] for line in read_metrics(metrics)] == steps
+    events = EventAccumulator(str(directory / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("critic/total_loss")] == steps
     resumed, whole = weights_of(directory), weights_of(finished)
     assert all((resumed[name] == whole[name]).all() for name in whole)
 
@@ -315,7 +318,7 @@ def test_another_configuration_in_the_same_directory_is_refused(finished: Path) 
 def test_no_write_permission() -> None:
     """Not even root may make a folder in /proc."""
     line = error_line(run("train", *SMALL, "--run.dir", "/proc/gzsl_dist"))
-    assert "/proc/gzsl_dist/config.yaml: cannot be written" in line
+    assert "run directory /proc/gzsl_dist: cannot be written" in line
     assert "--run.dir" in line
 
 

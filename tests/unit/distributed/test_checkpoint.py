@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -110,6 +111,28 @@ def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
 
 
+def test_all_is_on_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut may lose what was not synced, never leave a damaged checkpoint by its name."""
+    done: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def note_fsync(handle: int) -> None:
+        done.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
+        fsync(handle)
+
+    def note_rename(self: Path, target: Path) -> Path:
+        done.append(f"{self.name} -> {target.name}")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(Path, "rename", note_rename)
+    save(tmp_path, 1)
+    partial = f"{checkpoint.PARTIAL}step-00000001"
+    files = {checkpoint.NETWORKS, checkpoint.OPTIMIZERS, checkpoint.STATE}
+    assert set(done[:3]) == files
+    assert done[3:] == [partial, f"{partial} -> step-00000001", tmp_path.name]
+
+
 def test_another_format_is_refused(tmp_path: Path) -> None:
     save(tmp_path, 1)
     path = tmp_path / "step-00000001" / checkpoint.STATE
@@ -192,6 +215,6 @@ def test_of_a_damaged_newest_the_one_before_is_used(tmp_path: Path, name: str) -
     assert "step-00000002: damaged" in warnings[0]
     assert "using the one before" in warnings[0]
     flip_a_bit(tmp_path / "step-00000001" / name)
-    with pytest.raises(checkpoint.DamagedError, match="step-00000001"):
+    with pytest.raises(checkpoint.DamagedError, match=r"step-00000001: .*--train\.resume never"):
         checkpoint.newest_whole(tmp_path, MADE_FOR, warnings.append)
     assert checkpoint.newest_whole(tmp_path / "none", MADE_FOR, warnings.append) is None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
@@ -26,6 +27,9 @@ def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path: Path) -> N
         logbook.write(30, {"critic/total_loss": 7.0})
     assert steps(tmp_path) == [10, 20, 30]
     assert read_metrics(tmp_path / "metrics.jsonl")[-1]["critic/total_loss"] == 7.0
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    shown = [(event.step, event.value) for event in events.Scalars("critic/total_loss")]
+    assert shown == [(10, 1.0), (20, 2.0), (30, 7.0)]
 
 
 def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:

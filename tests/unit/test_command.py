@@ -1,0 +1,85 @@
+"""What a command says and returns when it fails, alone or as one of several processes."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from gzsl_dist import command
+from gzsl_dist.errors import DivergedError, InputError, OtherProcessError
+
+
+class Ended(BaseException):
+    """In place of the process's end."""
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that a command slept, one of two processes that end by `Ended`."""
+    slept: list[float] = []
+    for name in ("RANK", "WORLD_SIZE", command.OUTCOME_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+
+    def end(code: int) -> None:
+        raise Ended(code)
+
+    monkeypatch.setattr(command.time, "sleep", slept.append)
+    monkeypatch.setattr(os, "_exit", end)
+    return slept
+
+
+def failing(error: Exception) -> tuple[int, int]:
+    """How `run_command` ends: through `sys.exit` (0) or `os._exit` (1), and with which code."""
+
+    def main(arguments: list[str]) -> int:
+        raise error
+
+    try:
+        command.run_command(main, [])
+    except SystemExit as end:
+        return 0, int(str(end.code))
+    except Ended as end:
+        return 1, int(end.args[0])
+
+
+def test_alone_it_tells_and_ends(waits: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    assert failing(InputError("bad\n input")) == (0, 2)
+    assert capsys.readouterr().err == "error: bad input\n"
+    assert waits == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(InputError("bad"), 2), (OtherProcessError("other"), 2), (DivergedError("nan"), 3)],
+)
+def test_who_is_silent_lets_the_one_that_tells_end_first(
+    error: Exception,
+    code: int,
+    waits: list[float],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """torchrun ends all as soon as one has ended, and the first may be slower to start."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert failing(error) == (1, code)
+    assert capsys.readouterr().err == ""
+    assert waits == [command.SILENT_SECONDS]
+    monkeypatch.setenv("RANK", "0")
+    if not isinstance(error, OtherProcessError):
+        assert failing(error) == (1, code)
+        assert capsys.readouterr().err.count("\n") == 1
+        assert waits == [command.SILENT_SECONDS], "who tells does not wait"
+
+
+def test_a_failure_of_this_process_alone_is_told_by_it(
+    waits: list[float], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    error = InputError("no such file")
+    error.speaks = True  # as `Processes.together` sets it
+    assert failing(error) == (1, 2)
+    assert capsys.readouterr().err == "error: no such file\n"
+    assert waits == []
