@@ -216,8 +216,9 @@ def ratio(above: list[float], below: list[float]) -> float:
 
 
 HEADER = (
-    f"{'shape':<8}{'method':<9}{'B':>5} {'side':<10}{'step':>24}{'floor':>24}{'ratio':>7}"
-    f"{'published':>27}{'ratio':>7}"
+    "| shape | method | B | side | step | floor | to floor | published | times a step |\n"
+    + "| --- " * 9
+    + "|"
 )
 
 
@@ -229,12 +230,10 @@ def as_line(figures: dict[str, Any]) -> str:
         return f"{found['median']:.0f} ({found['low']:.0f} to {found['high']:.0f})"
 
     published = figures.get("published_to_step")
-    return (
-        f"{figures['shape']:<8}{figures['method']:<9}{figures['batch_size']:>5} "
-        f"{figures['side']:<10}{spread('step'):>24}{spread('floor'):>24}"
-        f"{figures['to_floor']:>7.2f}{spread('published'):>27}"
-        + (f"{published:>7.1f}" if published else f"{'-':>7}")
-    )
+    cells = [figures[name] for name in ("shape", "method", "batch_size", "side")]
+    cells += [spread("step"), spread("floor"), f"{figures['to_floor']:.2f}"]
+    cells += [spread("published"), f"{published:.1f}" if published else "-"]
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 if __name__ == "__main__":

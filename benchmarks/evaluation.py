@@ -1,0 +1,201 @@
+"""Evaluation of a run beside the usual loop: seconds and figures of both, in one run.
+
+    python benchmarks/evaluation.py --run RUN [--epochs 25] [--factors 100]
+
+Both synthesize rows of unseen classes with the networks of RUN's selection, fit a softmax
+classifier on them and on real rows, and measure U, S, H and AUSUC over calibration factors, on
+*validation* classes. The usual loop is the GZSL repositories': rows synthesized with the class's
+semantics repeated in each, Adam on mini-batches, and one pass over the test rows for each factor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import scaling
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--run", required=True, type=Path, help="with a folder selection/")
+    parser.add_argument("--data", metavar="FILE", help="data set, where the run's has moved")
+    parser.add_argument("--epochs", type=int, default=25, metavar="N")
+    parser.add_argument("--batch-size", type=int, default=100, help="of Adam [100]", metavar="N")
+    parser.add_argument("--factors", type=int, default=100, metavar="N")
+    options = parser.parse_args(arguments)
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    import torch
+
+    torch.set_num_threads(1)
+    networks, problem, config = load(options)
+    print(
+        f"{problem.note}; {len(problem.train)} real rows, {len(problem.classes)} classes; seconds"
+        " of one thread's own computing\n"
+    )
+    seconds, figures = {}, {}
+    for name, way in (("package", ours), ("usual loop", usual)):
+        parts: dict[str, float] = {}
+        figures[name] = way(networks, problem, config, options, parts)
+        seconds[name] = parts
+        print(f"{name}: " + ", ".join(f"{part} {spent:.2f}" for part, spent in parts.items()))
+    print("\n| | seconds | U | S | H | AUSUC |\n| --- | --- | --- | --- | --- | --- |")
+    for name, found in figures.items():
+        cells = " | ".join(f"{100 * found[key]:.1f}" for key in ("U", "S", "H", "AUSUC"))
+        print(f"| {name} | {sum(seconds[name].values()):.1f} | {cells} |")
+    ratio = sum(seconds["usual loop"].values()) / sum(seconds["package"].values())
+    print(f"\nthe usual loop takes {ratio:.1f} times as long (goal: 10)")
+    rate_of_synthesis(networks, problem, config)
+    return 0
+
+
+def load(options: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """Networks of the newest checkpoint of a run's selection, and its problem."""
+    import torch
+
+    from gzsl_dist.config_file import read_run_config
+    from gzsl_dist.data.load import load_dataset
+    from gzsl_dist.data.problem import selection_problem
+    from gzsl_dist.distributed import checkpoint
+    from gzsl_dist.training.loop import networks_for
+    from gzsl_dist.training.resume import made_for
+
+    config = read_run_config(options.run)
+    dataset = load_dataset(options.data or config.data.path, "true")
+    problem = selection_problem(dataset, config)
+    networks = networks_for(problem, config).to(torch.device("cpu"))
+    found = checkpoint.checkpoints(options.run / "selection" / "checkpoints")[-1]
+    made = made_for(problem, config, dataset.fingerprint)
+    checkpoint.restore(found, checkpoint.load(found, made, optimizers=False), networks)
+    return networks, problem, config
+
+
+def ours(
+    networks: Any, problem: Any, config: Any, options: argparse.Namespace, parts: dict[str, float]
+) -> dict[str, float]:
+    from gzsl_dist.evaluation.score import fit_classifier, score_problem, synthetic_rows
+    from gzsl_dist.evaluation.selection import validation_figures
+
+    alone = processes()
+    made = timed(parts, "synthesize", lambda: synthetic_rows(networks, problem, config, alone))
+    classifier = timed(parts, "fit", lambda: fit_classifier(networks, problem, config, alone, made))
+    scored = timed(
+        parts, "score", lambda: score_problem(networks, classifier, problem, config, alone)
+    )
+    found = timed(parts, "curve", lambda: validation_figures(scored.seen, scored.unseen))
+    return {name.removeprefix("validation/"): value for name, value in found.items()}
+
+
+def usual(
+    networks: Any, problem: Any, config: Any, options: argparse.Namespace, parts: dict[str, float]
+) -> dict[str, float]:
+    """The usual loop; rows are embedded once, though, not once a mini-batch."""
+    import torch
+
+    draw = torch.Generator().manual_seed(0)
+
+    def synthesize() -> tuple[Any, Any]:
+        rows, labels = [], []
+        with torch.no_grad():
+            for number in range(problem.seen_count, len(problem.classes)):
+                count = config.evaluation.rows_per_class
+                noise = torch.randn(count, config.model.noise_dim, generator=draw)
+                semantics = problem.semantics[number].float().expand(count, -1)
+                rows.append(networks.generator(noise, semantics))
+                labels += [number] * count
+        return torch.cat(rows), torch.tensor(labels)
+
+    def embed(features: Any) -> Any:
+        with torch.no_grad():
+            return features if networks.embedding is None else networks.embedding(features)[0]
+
+    made, made_labels = timed(parts, "synthesize", synthesize)
+
+    def fit() -> tuple[Any, Any]:
+        inputs = torch.cat([embed(problem.train.features[:]), embed(made)])
+        scale = 10 / inputs.square().sum(1).mean().sqrt()  # with small inputs Adam takes longer
+        inputs, labels = inputs * scale, torch.cat([problem.train.labels, made_labels])
+        linear = torch.nn.Linear(inputs.shape[1], len(problem.classes))
+        optimizer = torch.optim.Adam(linear.parameters(), lr=1e-3, betas=(0.5, 0.999))
+        for _ in range(options.epochs):
+            for some in torch.randperm(len(labels), generator=draw).split(options.batch_size):
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(linear(inputs[some]), labels[some]).backward()
+                optimizer.step()
+        return linear, scale
+
+    classifier, scale = timed(parts, "fit", fit)
+
+    def accuracy(rows: Any, factor: float) -> float:
+        with torch.no_grad():
+            scores = classifier(embed(rows.features[:]) * scale).log_softmax(dim=1)
+        scores[:, : problem.seen_count] -= factor
+        right = (scores.argmax(dim=1) == rows.labels).double()
+        means = [right[rows.labels == label].mean() for label in rows.labels.unique()]
+        return float(torch.stack(means).mean())
+
+    def curve() -> dict[str, float]:
+        points = []
+        for factor in torch.linspace(-5, 10, options.factors).tolist():
+            s, u = accuracy(problem.seen, factor), accuracy(problem.unseen, factor)
+            points.append((2 * u * s / max(u + s, 1e-12), u, s))
+        h, u, s = max(points)
+        points = [(0, 0, points[0][2]), *points, (0, points[-1][1], 0)]
+        area = sum((b[1] - a[1]) * (a[2] + b[2]) / 2 for a, b in itertools.pairwise(points))
+        return {"U": u, "S": s, "H": h, "AUSUC": area}
+
+    return timed(parts, "curve", curve)
+
+
+def rate_of_synthesis(networks: Any, problem: Any, config: Any) -> None:
+    """Synthesis beside the generator's products alone, interleaved."""
+    import torch
+    from matrix_products import runner, synthesis
+    from step import ratio
+
+    from gzsl_dist.evaluation.score import synthetic_rows
+
+    unseen, count = len(problem.classes) - problem.seen_count, config.evaluation.rows_per_class
+    shape = argparse.Namespace(
+        semantic_dim=problem.semantics.shape[1], feature_dim=problem.feature_dim
+    )
+    products = runner(
+        synthesis(config, shape, count, 1, weight=False), torch.device("cpu"), torch.float32
+    )
+    times: dict[str, list[float]] = {"synthesis": [], "products": []}
+    for _ in range(6):
+        spent: dict[str, float] = {}
+        timed(spent, "synthesis", lambda: synthetic_rows(networks, problem, config, processes()))
+        timed(spent, "products", lambda: [products() for _ in range(unseen)])
+        for name, value in spent.items():
+            times[name].append(value)
+    rate = ratio(times["products"][1:], times["synthesis"][1:])
+    print(f"synthesis: {rate:.2f} of the rate of the generator's products alone (goal: 0.8)")
+
+
+def processes() -> Any:
+    import torch
+
+    from gzsl_dist.distributed.processes import Processes
+
+    return Processes(0, 1, torch.device("cpu"))
+
+
+def timed(parts: dict[str, float], name: str, action: Callable[[], Any]) -> Any:
+    started = time.process_time()
+    result = action()
+    parts[name] = time.process_time() - started
+    return result
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(scaling.ROOT))
+    sys.exit(main(sys.argv[1:]))
