@@ -11,9 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import normalized_mutual_info_score, silhouette_score
 from torch import Tensor
 
 from gzsl_dist.bank.generate import synthesize_class
@@ -126,6 +123,11 @@ def separation(embedded: Tensor, labels: Tensor) -> Separation:
         normalized mutual information of classes and as many k-means clusters (fixed seed);
         ``classes`` and ``rows``: how many were measured.
     """
+    # here and not above: it takes a second to load, and training starts without it
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.metrics import normalized_mutual_info_score, silhouette_score
+
     unit = torch.nn.functional.normalize(embedded, dim=1)
     same, other, precision = _compare_pairs(unit, labels)
     _, numbers = torch.unique(labels, return_inverse=True)
