@@ -156,6 +156,7 @@ def separation(embedded: Tensor, labels: Tensor) -> Separation:
         normalized mutual information of classes and as many k-means clusters (one start);
         ``classes`` and ``rows``: how many were measured.
     """
+    # here and not above: it takes a second to load, and training starts without it
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import normalized_mutual_info_score, silhouette_score

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+PATIENCE = 300  # seconds until a test gives up; machines of CI are slow and busy
 SMALL = (
     "--config",
     str(ROOT / "configs" / "digits.yaml"),
@@ -29,7 +30,7 @@ SMALL = (
 
 
 def run(
-    module: str, *arguments: object, processes: int = 1, timeout: float = 120
+    module: str, *arguments: object, processes: int = 1, timeout: float = PATIENCE
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python -m gzsl_dist.<module>``, under torchrun for more than one process."""
     return subprocess.run(
@@ -41,6 +42,19 @@ def run(
         env=environment(),
         check=False,
     )
+
+
+def run_stopped(
+    call: int, signal: str, *arguments: object, processes: int = 1
+) -> subprocess.CompletedProcess[str]:
+    """Train with a signal to one process before a training step; see `stopping`."""
+    program = command("train", processes=processes)[:-2]  # without -m gzsl_dist.train
+    return subprocess.run(
+        [*program, str(Path(__file__).with_name("stopping.py")), str(call), signal,
+         *map(str, arguments)],
+        capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, check=False,
+        env=environment() | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
 
 
 def command(module: str, *arguments: object, processes: int = 1) -> list[str]:

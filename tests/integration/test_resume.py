@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.monitoring.logbook import read_metrics
 
-from .commands import SMALL, command, environment, error_line, run
+from .commands import PATIENCE, SMALL, command, environment, error_line, run
 
 ARGUMENTS = (*SMALL, "--evaluation.calibration", "none", "--checkpoint.keep", "9")
 
@@ -102,7 +102,7 @@ def test_a_full_disk_keeps_the_older_checkpoint(earlier: Path, tmp_path: Path) -
         ["unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh", *train],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         env=environment(),
         check=False,
     )

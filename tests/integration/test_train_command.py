@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gzsl_dist.monitoring.logbook import read_metrics
 
-from .commands import ROOT, SMALL, command, environment, error_line, run
+from .commands import PATIENCE, ROOT, SMALL, environment, error_line, run, run_stopped
 
 
 @pytest.fixture(scope="module")
@@ -138,28 +135,14 @@ def test_any_number_of_processes_gives_the_same_run(
 def test_a_stopped_run_resumes_to_the_same_weights(finished: Path, tmp_path: Path) -> None:
     directory = tmp_path / "stopped"
     arguments = [*SMALL, "--run.dir", directory, "--log.every", "1"]
-    process = subprocess.Popen(
-        command("train", *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
-    metrics = directory / "metrics.jsonl"
-    deadline = time.monotonic() + 60
-    while len(read_metrics(metrics)) < 2 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGTERM)
-    _, stderr = process.communicate(timeout=60)
-    if process.returncode == 0:
-        pytest.fail("the run ended before the signal arrived; make it longer")
-    assert process.returncode == 75, stderr
-    assert "the same command resumes" in stderr
+    stopped = run_stopped(12 + 4, "SIGTERM", *arguments)  # 12 steps of selection before
+    assert "after step 4 of 12" in error_line(stopped, 75)
+    assert "the same command resumes" in stopped.stderr
     done = run("train", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "resuming after step" in done.stdout
+    assert "training: resuming after step 4 of 12" in done.stdout
     steps = list(range(1, 13))
-    assert [line["step"] for line in read_metrics(metrics)] == steps
+    assert [line["step"] for line in read_metrics(directory / "metrics.jsonl")] == steps
     events = EventAccumulator(str(directory / "tensorboard")).Reload()
     assert [event.step for event in events.Scalars("critic/total_loss")] == steps
     resumed, whole = weights_of(directory), weights_of(finished)
@@ -171,28 +154,14 @@ def test_stopped_in_selection_on_two_processes_and_resumed_on_one(
 ) -> None:
     directory = tmp_path / "stopped"
     arguments = [*SMALL, "--run.dir", directory]
-    process = subprocess.Popen(
-        command("train", *arguments, processes=2),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
-    metrics = directory / "selection" / "metrics.jsonl"
-    deadline = time.monotonic() + 60
-    while not read_metrics(metrics) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    workers = subprocess.run(
-        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
-    ).stdout.split()
-    os.kill(int(workers[-1]), signal.SIGTERM)  # only one of them is told
-    process.communicate(timeout=60)
-    assert not (directory / "result.json").exists(), "the run ended before the signal arrived"
-    saved = list((directory / "selection" / "checkpoints").glob("step-*"))
-    assert saved, "a checkpoint is saved by the signal"
+    stopped = run_stopped(4, "SIGUSR1", *arguments, processes=2)  # only one of them is told
+    told = [line for line in stopped.stderr.splitlines() if line.startswith("error: ")]
+    assert len(told) == 1, stopped.stderr
+    assert "stopped by a signal after step 4 of 12" in told[0]
+    assert (directory / "selection" / "checkpoints" / "step-00000004").is_dir()
     done = run("train", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "selection: resuming after step" in done.stdout
+    assert "selection: resuming after step 4 of 12" in done.stdout
     for name in ("U", "S", "H", "T1", "AUSUC"):
         assert result_of(directory)[name] == result_of(finished)[name]
 
@@ -360,7 +329,7 @@ def test_a_failure_of_another_process_is_told(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
          str(program), *SMALL, "--run.dir", str(tmp_path / "r")],
-        capture_output=True, text=True, timeout=120, cwd=ROOT, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, check=False,
         env=environment() | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode != 0

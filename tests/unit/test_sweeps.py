@@ -314,12 +314,12 @@ def test_a_sweep_here_stops_goes_on_and_tells_failures(tmp_path: Path) -> None:
         command("run", file, "--jobs", 2), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, cwd=ROOT,
     )  # fmt: skip
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(list((tmp_path / "runs").glob("*/metrics.jsonl"))) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == 75, stderr
     assert stdout.count("stopped after saving") == 2, stdout
     again = subprocess.run(
