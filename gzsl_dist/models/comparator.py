@@ -81,10 +81,12 @@ class _Ramps(torch.autograd.Function):
         return ramps
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
         rows, classes, weight = ctx.saved_tensors
         # ReLU has slope 1 where r + c > 0, that is c > -r, or r > -c.
         of_rows = weighted_slopes(rows, classes, gradients[0])
+        if not any(ctx.needs_input_grad[1:]):  # the generator's step trains no comparator
+            return of_rows * weight, None, None
         of_classes = weighted_slopes(classes, rows, gradients[0].T)
         of_weight = (of_rows * rows).sum(0) + (of_classes * classes).sum(0)
         return of_rows * weight, of_classes * weight, of_weight

@@ -147,6 +147,16 @@ def test_plan_of_one_linear_sum_by_hand() -> None:
     assert plan.rows == rows
 
 
+def test_operations_of_pairs_by_hand() -> None:
+    """Three for each pair and hidden unit: forward, for the rows' gradient, for the classes'."""
+    plan = make_plan(configuration("ce_gzsl"), SHAPE, 8)
+    pairs = 24 * 90 * 256  # rows of the largest share, classes, hidden units
+    assert plan.critic.distance_flops == 9 * pairs
+    assert plan.generator.distance_flops == 6 * pairs  # it trains no comparator
+    assert plan.step_distance_flops == (3 * 9 + 6) * pairs
+    assert make_plan(configuration("wgan"), SHAPE, 8).step_distance_flops == 0
+
+
 def test_size_of_reduction_buffers_is_read_from_the_deepspeed_file(tmp_path: Path) -> None:
     file = tmp_path / "zero.yaml"
     file.write_text("zero_optimization: {stage: 2, reduce_bucket_size: 1.0e+6}")
