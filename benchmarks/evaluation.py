@@ -46,7 +46,8 @@ def main(arguments: list[str]) -> int:
         parts: dict[str, float] = {}
         figures[name] = way(networks, problem, config, options, parts)
         seconds[name] = parts
-        print(f"{name}: " + ", ".join(f"{part} {spent:.2f}" for part, spent in parts.items()))
+        spent = ", ".join(f"{part} {value:.2f}" for part, value in parts.items())
+        print(f"{name}: {spent}", flush=True)
     print("\n| | seconds | U | S | H | AUSUC |\n| --- | --- | --- | --- | --- | --- |")
     for name, found in figures.items():
         cells = " | ".join(f"{100 * found[key]:.1f}" for key in ("U", "S", "H", "AUSUC"))
@@ -81,11 +82,11 @@ def load(options: argparse.Namespace) -> tuple[Any, Any, Any]:
 def ours(
     networks: Any, problem: Any, config: Any, options: argparse.Namespace, parts: dict[str, float]
 ) -> dict[str, float]:
-    from gzsl_dist.evaluation.score import fit_classifier, score_problem, synthetic_rows
+    from gzsl_dist.evaluation.score import fit_classifier, score_problem
     from gzsl_dist.evaluation.selection import validation_figures
 
     alone = processes()
-    made = timed(parts, "synthesize", lambda: synthetic_rows(networks, problem, config, alone))
+    made = timed(parts, "synthesize", lambda: synthesized(networks, problem, config))
     classifier = timed(parts, "fit", lambda: fit_classifier(networks, problem, config, alone, made))
     scored = timed(
         parts, "score", lambda: score_problem(networks, classifier, problem, config, alone)
@@ -161,8 +162,6 @@ def rate_of_synthesis(networks: Any, problem: Any, config: Any) -> None:
     from matrix_products import runner, synthesis
     from step import ratio
 
-    from gzsl_dist.evaluation.score import synthetic_rows
-
     unseen, count = len(problem.classes) - problem.seen_count, config.evaluation.rows_per_class
     shape = argparse.Namespace(
         semantic_dim=problem.semantics.shape[1], feature_dim=problem.feature_dim
@@ -173,12 +172,20 @@ def rate_of_synthesis(networks: Any, problem: Any, config: Any) -> None:
     times: dict[str, list[float]] = {"synthesis": [], "products": []}
     for _ in range(6):
         spent: dict[str, float] = {}
-        timed(spent, "synthesis", lambda: synthetic_rows(networks, problem, config, processes()))
+        timed(spent, "synthesis", lambda: synthesized(networks, problem, config))
         timed(spent, "products", lambda: [products() for _ in range(unseen)])
         for name, value in spent.items():
             times[name].append(value)
     rate = ratio(times["products"][1:], times["synthesis"][1:])
     print(f"synthesis: {rate:.2f} of the rate of the generator's products alone (goal: 0.8)")
+
+
+def synthesized(networks: Any, problem: Any, config: Any) -> Any:
+    """Synthetic rows of all unseen classes, in memory."""
+    from gzsl_dist.evaluation.synthetic import synthetic_rows
+
+    with synthetic_rows(networks, problem, config, processes()) as rows:
+        return rows
 
 
 def processes() -> Any:
