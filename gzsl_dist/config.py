@@ -266,6 +266,11 @@ class EvaluationSettings(Section):
         "the best, as the literature reports; never used, and result.json says that it happened.",
     )
 
+    @property
+    def criterion(self) -> str:
+        """Which figure of the validation classes chooses: H at its best factor, or without one."""
+        return "raw_H" if self.calibration == "none" else "H"
+
     def factor(self, chosen: float) -> float:
         """The calibration factor, given the one that validation classes chose."""
         return chosen if self.calibration == "validation" else self.calibration_factor or 0.0

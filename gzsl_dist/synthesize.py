@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from gzsl_dist.bank.layout import BankInfo
     from gzsl_dist.training.trained import TrainedRun
 
-A_DAY = 24 * 3600
-"""Processes meet at the end only, and one may have more to write; a dead one is noticed at once."""
-
 
 def main(arguments: list[str]) -> int:
     """Synthesize as the command line says."""
@@ -59,7 +56,7 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.bank.compression import load_plugin
     from gzsl_dist.bank.generate import BlockMaker
     from gzsl_dist.bank.writer import write_bank
-    from gzsl_dist.distributed.processes import start_processes
+    from gzsl_dist.distributed.processes import A_DAY, start_processes
     from gzsl_dist.monitoring.progress import StepProgress, say
     from gzsl_dist.training.trained import load_run
 

@@ -15,9 +15,6 @@ from pathlib import Path
 from gzsl_dist.command import CommandParser, positive_integer, run_command
 from gzsl_dist.errors import InputError
 
-A_DAY = 24 * 3600
-"""Processes that merge meet at the end only, as in gzsl_dist.synthesize."""
-
 
 def main(arguments: list[str]) -> int:
     """Do what the command line says."""
@@ -82,7 +79,7 @@ def _merge(options: argparse.Namespace) -> int:
     if options.out is None:
         raise InputError("merge: needs --out, the bank to write")
     from gzsl_dist.bank.merge import merge_banks
-    from gzsl_dist.distributed.processes import start_processes
+    from gzsl_dist.distributed.processes import A_DAY, start_processes
 
     with start_processes("cpu", A_DAY) as processes:
         info = merge_banks(

@@ -27,7 +27,7 @@ def choose_penalties(dataset: Dataset, config: Config, path: Path) -> Selection:
     if path.exists():
         return Selection.read(path, dataset.fingerprint)
     problem = selection_problem(dataset, config)
-    criterion = PREFIX + ("raw_H" if config.evaluation.calibration == "none" else "H")
+    criterion = PREFIX + config.evaluation.criterion
     tried = []
     for candidate in _candidates(config.method, problem):
         scored = score_rows(candidate, problem)

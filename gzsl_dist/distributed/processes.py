@@ -22,6 +22,10 @@ from gzsl_dist.stopwatch import Stopwatch
 
 T = TypeVar("T")
 
+A_DAY = 24 * 3600
+"""Time-out for writers of a bank: they meet at the end only, and one may have more to write; a dead
+one is noticed at once."""
+
 # What torch's collectives say when a peer has died or is silent.
 LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out", "Broken pipe")
 

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gzsl_dist.bank.generate import synthesize_class
 from gzsl_dist.config import Config
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.evaluation.score import classifier_input
+from gzsl_dist.evaluation.synthetic import rows_of_class
 from gzsl_dist.files import read_json_object, write_whole
 from gzsl_dist.models.networks import Networks
 
@@ -128,13 +128,7 @@ def _synthetic_like(networks: Networks, problem: Problem, config: Config, labels
     """Synthetic rows ``(rows, d_x)``, as many of each class as `labels` has, in its order."""
     classes, counts = torch.unique_consecutive(labels, return_counts=True)
     parts = [
-        synthesize_class(
-            networks.generator,
-            problem.semantics[number],
-            number=int(problem.classes[number]),
-            rows=slice(0, count),
-            seed=config.train.seed,
-        )
+        rows_of_class(networks, problem, config, number, count)
         for number, count in zip(classes.tolist(), counts.tolist(), strict=True)
     ]
     return torch.cat(parts)

@@ -108,7 +108,7 @@ def select(
         InputError: nothing was validated.
     """
     validations = [line for line in metrics if PREFIX + "H" in line]
-    criterion = PREFIX + ("raw_H" if settings.calibration == "none" else "H")
+    criterion = PREFIX + settings.criterion
     if not validations:
         raise InputError(
             "selection/metrics.jsonl holds no validation; delete the folder selection to train anew"

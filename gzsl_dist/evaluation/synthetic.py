@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from gzsl_dist.bank.generate import BlockMaker, synthesize_class
 from gzsl_dist.bank.layout import BankInfo
@@ -61,19 +62,23 @@ def synthetic_rows(
     processes.once(lambda: remove_bank(path))
 
 
+def rows_of_class(
+    networks: Networks, problem: Problem, config: Config, number: int, count: int
+) -> Tensor:
+    """The first `count` synthetic rows, ``(count, d_x)``, of one of a problem's classes."""
+    return synthesize_class(
+        networks.generator,
+        problem.semantics[number],
+        number=int(problem.classes[number]),
+        rows=slice(0, count),
+        seed=config.train.seed,
+    )
+
+
 def _in_memory(networks: Networks, problem: Problem, config: Config, mine: slice) -> Rows:
     share = list(range(problem.seen_count, len(problem.classes)))[mine]
     count = config.evaluation.rows_per_class
-    parts = [
-        synthesize_class(
-            networks.generator,
-            problem.semantics[number],
-            number=int(problem.classes[number]),
-            rows=slice(0, count),
-            seed=config.train.seed,
-        )
-        for number in share
-    ]
+    parts = [rows_of_class(networks, problem, config, number, count) for number in share]
     weight = networks.generator.output.weight
     features = torch.cat(parts) if parts else weight.new_empty(0, problem.feature_dim)
     labels = torch.tensor(share, dtype=torch.int64).repeat_interleave(count)

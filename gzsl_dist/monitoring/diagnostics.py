@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gzsl_dist.bank.generate import synthesize_class
 from gzsl_dist.config import Config
 from gzsl_dist.data.problem import Problem, Rows
+from gzsl_dist.evaluation.synthetic import rows_of_class
 from gzsl_dist.losses.weights import adaptive_weights
 from gzsl_dist.models.networks import Networks
 
@@ -105,15 +105,7 @@ def _group(
             count = len(ids)
             rows.append(real.features[ids])
         labels.append(torch.full((count,), number))
-        synthetic.append(
-            synthesize_class(
-                networks.generator,
-                problem.semantics[number],
-                number=int(problem.classes[number]),
-                rows=slice(0, count),
-                seed=config.train.seed,
-            )
-        )
+        synthetic.append(rows_of_class(networks, problem, config, number, count))
     return Group(
         labels=torch.cat(labels),
         real=torch.cat(rows) if real is not None else None,

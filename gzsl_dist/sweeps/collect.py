@@ -145,8 +145,7 @@ def _ranked(groups: list[Group], tasks: Sequence[Task]) -> list[Group]:
 
     That is H at the calibration factor, or without where the runs do not calibrate.
     """
-    calibrates = tasks[0].config.evaluation.calibration != "none"
-    criterion = "H" if calibrates else "raw_H"
+    criterion = tasks[0].config.evaluation.criterion
     order = list(dict.fromkeys((group.data, group.method) for group in groups))
 
     def rank(group: Group) -> tuple[int, float]:

@@ -103,9 +103,6 @@ def finish(
             )
         print_result(result, directory, processes)
         return result
-    if config.evaluation.final and config.method not in BASELINES:
-        checkpoint.prepare(directory / "checkpoints", processes)
-        processes.together(lambda: check_start(directory, dataset, config))
     dataset, guard = guarded(dataset)
     selection = choose(dataset, config, processes, strategy, directory, stop)
     if not config.evaluation.final:
@@ -203,6 +200,9 @@ def choose(
         return fixed(config.train.steps, config.evaluation, dataset.fingerprint)
     if processes.once(path.exists):
         return processes.once(lambda: Selection.read(path, dataset.fingerprint))
+    if config.evaluation.final:  # the training after this one must be able to start
+        checkpoint.prepare(directory / "checkpoints", processes)
+        processes.together(lambda: check_start(directory, dataset, config))
     problem = selection_problem(dataset, config)
     say(processes, f"selection: {problem.note}")
 
