@@ -252,6 +252,9 @@ class EvaluationSettings(Section):
     )
     weight_decay: Weight = Field(1e-4, description="L2 penalty of the softmax classifier.")
     iterations: PositiveInt = Field(100, description="L-BFGS iterations of the classifier.")
+    tolerance: PositiveFloat = Field(
+        1e-4, description="The classifier's fit ends where an iteration lowers its loss by less."
+    )
     held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="Share of a class's training rows held out as seen rows in selection."
     )

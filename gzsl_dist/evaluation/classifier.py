@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.precision import at_least_float32
+from gzsl_dist.precision import at_least_float32, network_precision
 
 RowBlocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 """Begins anew to yield a process's inputs ``(rows, d)`` and labels ``(rows,)``, block by block."""
@@ -44,6 +44,8 @@ def fit_softmax(
     *,
     weight_decay: float,
     iterations: int,
+    tolerance: float = 1e-9,
+    precision: str = "float32",
 ) -> SoftmaxClassifier:
     """`fit_softmax_blocks` on rows in memory: ``(rows, d)`` and ``(rows,)`` of this process."""
     inputs = at_least_float32(inputs)
@@ -54,6 +56,8 @@ def fit_softmax(
         processes,
         weight_decay=weight_decay,
         iterations=iterations,
+        tolerance=tolerance,
+        precision=precision,
     )
 
 
@@ -65,6 +69,8 @@ def fit_softmax_blocks(
     *,
     weight_decay: float,
     iterations: int,
+    tolerance: float = 1e-9,
+    precision: str = "float32",
     class_weights: Tensor | None = None,
 ) -> SoftmaxClassifier:
     """Minimize the mean cross-entropy plus ``weight_decay / 2 * ||W||^2`` over all rows.
@@ -81,6 +87,8 @@ def fit_softmax_blocks(
         processes: the job.
         weight_decay: strength of the L2 penalty, of weights but not of biases.
         iterations: of L-BFGS at most.
+        tolerance: it ends where an iteration lowers the objective by less.
+        precision: of the products with the rows; all else stays in the inputs' type.
         class_weights: ``(class_count,)`` what a row of each class counts, default 1.
     """
     if class_weights is None:
@@ -88,7 +96,7 @@ def fit_softmax_blocks(
     count, length = count_and_length(blocks, like, class_weights, processes)
     weight = like.new_zeros(class_count, like.shape[1])
     bias = like.new_zeros(class_count)
-    optimizer = lbfgs(weight, bias, iterations)
+    optimizer = lbfgs(weight, bias, iterations, tolerance)
 
     def closure() -> float:
         scaled = weight.T / length
@@ -97,15 +105,14 @@ def fit_softmax_blocks(
         of_bias = flat[weight.numel() : -1]
         for inputs, labels in blocks():
             rows = at_least_float32(inputs)
-            # in place, since logits of many classes are the largest thing here
-            scores = torch.log_softmax(rows @ scaled + bias, dim=1)
+            scores = torch.log_softmax(product(rows, scaled, precision) + bias, dim=1)
             at_label = torch.arange(len(labels), device=labels.device), labels
             counts = class_weights[labels]
             flat[-1] -= scores[at_label] @ counts
-            slope = scores.exp_()
+            slope = scores.exp_()  # in place: logits of many classes are the largest thing here
             slope[at_label] -= 1
             slope *= counts[:, None]
-            of_weight.addmm_(slope.T, rows)
+            of_weight += product(slope.T, rows, precision)
             of_bias += slope.sum(dim=0)
         processes.add(flat)
         weight.grad = of_weight / (count * length) + weight_decay * weight
@@ -116,14 +123,20 @@ def fit_softmax_blocks(
     return SoftmaxClassifier(weight / length, bias)
 
 
-def lbfgs(weight: Tensor, bias: Tensor, iterations: int) -> torch.optim.LBFGS:
+def product(left: Tensor, right: Tensor, precision: str) -> Tensor:
+    """``left @ right`` at a precision of `train.precision`, in float32 at least."""
+    with network_precision(precision, left.device):
+        return at_least_float32(left @ right)
+
+
+def lbfgs(weight: Tensor, bias: Tensor, iterations: int, tolerance: float) -> torch.optim.LBFGS:
     """The optimizer of all softmax classifiers here."""
     return torch.optim.LBFGS(
         [weight, bias],
         max_iter=iterations,
         history_size=10,
         tolerance_grad=1e-6,
-        tolerance_change=1e-9,
+        tolerance_change=tolerance,
         line_search_fn="strong_wolfe",
     )
 

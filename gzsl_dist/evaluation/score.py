@@ -94,6 +94,8 @@ def fit_classifier(
         processes,
         weight_decay=settings.weight_decay,
         iterations=settings.iterations,
+        tolerance=settings.tolerance,
+        precision=config.train.precision,
         class_weights=None if class_weights is None else class_weights.to(like),
     )
 

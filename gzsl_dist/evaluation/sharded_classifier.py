@@ -21,6 +21,7 @@ from gzsl_dist.evaluation.classifier import (
     SoftmaxClassifier,
     count_and_length,
     lbfgs,
+    product,
 )
 from gzsl_dist.precision import at_least_float32
 
@@ -33,6 +34,8 @@ def fit_softmax_sharded(
     *,
     weight_decay: float,
     iterations: int,
+    tolerance: float = 1e-9,
+    precision: str = "float32",
     class_weights: Tensor | None = None,
 ) -> SoftmaxClassifier:
     """`gzsl_dist.evaluation.classifier.fit_softmax_blocks` with classes sharded over processes.
@@ -48,7 +51,7 @@ def fit_softmax_sharded(
     mine = processes.share(class_count)
     weight = like.new_zeros(mine.stop - mine.start, like.shape[1])
     bias = like.new_zeros(len(weight))
-    optimizer = lbfgs(weight, bias, iterations)
+    optimizer = lbfgs(weight, bias, iterations, tolerance)
     over_processes = _OverProcesses(processes)
 
     def evaluate() -> float:
@@ -56,11 +59,12 @@ def fit_softmax_sharded(
         of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
         loss = like.new_zeros(())
         for rows, labels in _everyones(blocks, like, processes):
-            losses, slope = sharded_cross_entropy(rows @ scaled + bias, labels, mine, processes)
+            logits = product(rows, scaled, precision) + bias
+            losses, slope = sharded_cross_entropy(logits, labels, mine, processes)
             counts = class_weights[labels]
             loss += losses @ counts
             slope *= counts[:, None]
-            of_weight.addmm_(slope.T, rows)
+            of_weight += product(slope.T, rows, precision)
             of_bias += slope.sum(dim=0)
         weight.grad = of_weight / (count * length) + weight_decay * weight
         bias.grad = of_bias / count

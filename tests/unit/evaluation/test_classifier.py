@@ -83,3 +83,41 @@ def test_rows_that_count_less_are_as_fewer_rows() -> None:
     torch.testing.assert_close(weighted.scores(x), fit(x, y).scores(x), atol=1e-3, rtol=1e-3)
     unweighted = fit_softmax(many_x, many_y, 4, ALONE, **settings)
     assert (unweighted.scores(x) - fit(x, y).scores(x)).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_looser_tolerance_needs_fewer_passes_for_the_same_decisions(precision: str) -> None:
+    x, y = rows(400, 16)
+    passes: dict[float, int] = {}
+
+    def fitted(tolerance: float) -> SoftmaxClassifier:
+        def blocks() -> list[tuple[torch.Tensor, torch.Tensor]]:
+            passes[tolerance] = passes.get(tolerance, 0) + 1
+            return [(x, y)]
+
+        return fit_softmax_blocks(
+            blocks,
+            x[:0],
+            4,
+            ALONE,
+            weight_decay=1e-3,
+            iterations=500,
+            tolerance=tolerance,
+            precision=precision,
+        )
+
+    exact = fit_softmax(x, y, 4, ALONE, weight_decay=1e-3, iterations=500)
+    loose = fitted(1e-4)
+    fitted(1e-9)
+    assert passes[1e-4] < passes[1e-9]
+    same = (loose.scores(x).argmax(1) == exact.scores(x).argmax(1)).float().mean()
+    assert same > 0.97
+    assert loose.weight.dtype == torch.float32
+
+
+def test_bfloat16_is_of_the_products_alone() -> None:
+    x, y = rows()
+    settings = {"weight_decay": 1e-2, "iterations": 500}
+    exact = fit_softmax(x, y, 4, ALONE, **settings).scores(x)
+    rounded = fit_softmax(x, y, 4, ALONE, precision="bfloat16", **settings).scores(x)
+    assert 1e-5 < float((rounded - exact).abs().max()) < 0.3
