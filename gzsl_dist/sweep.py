@@ -3,7 +3,7 @@
 plan     what would run, and the line that submits it to Slurm
 run      run it here, --jobs at a time; tasks that are done are skipped
 status   which tasks are done, running, failed, missing
-collect  mean and 95 % interval over seeds; --out FILE.csv, .md or .html
+collect  mean and 95 % interval over seeds; --out FILE.csv, .md, .json, .png or .html
 task     the run directory and the trainer's arguments of task NUMBER, one a line
 count    how many tasks there are
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -20,10 +20,18 @@ from gzsl_dist.sweeps.tables import (
     table_of,
     to_csv,
     to_html,
+    to_json,
     to_markdown,
+    to_png,
 )
 
-SUFFIXES = (".csv", ".md", ".html")
+FORMS: dict[str, Callable[[Sequence[Group]], str | bytes]] = {
+    ".csv": to_csv,
+    ".md": to_markdown,
+    ".json": to_json,
+    ".png": to_png,
+}
+SUFFIXES = (*FORMS, ".html")
 
 
 def report(tasks: Sequence[Task], sweep: Path, outs: Sequence[Path]) -> None:
@@ -47,13 +55,10 @@ def report(tasks: Sequence[Task], sweep: Path, outs: Sequence[Path]) -> None:
     for line in chosen_points(groups):
         print(line)
     for out in outs:
-        if out.suffix == ".csv":
-            text = to_csv(groups)
-        elif out.suffix == ".md":
-            text = to_markdown(groups)
+        if out.suffix == ".html":
+            write_whole(out, to_html(groups, f"Sweep {sweep.stem}"))
         else:
-            text = to_html(groups, f"Sweep {sweep.stem}")
-        write_whole(out, text)
+            write_whole(out, FORMS[out.suffix](groups))
         print(f"{out}: {len(groups)} combination(s)")
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 import math
 from collections.abc import Sequence
 
 from gzsl_dist.reports.html import html_table, page
 from gzsl_dist.reports.table import Table
 from gzsl_dist.sweeps.collect import Comparison, Group, compare
+from gzsl_dist.sweeps.separation import NOTE as SEPARATION_NOTE
+from gzsl_dist.sweeps.separation import separation_table
 from gzsl_dist.sweeps.statistics import Estimate
 
 NOTE = (
@@ -81,9 +84,27 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def to_markdown(groups: Sequence[Group]) -> str:
-    """Markdown tables of the figures and of the paired differences."""
-    paired = markdown_table(comparison_table(comparisons_of(groups)))
-    return markdown_table(table_of(groups)) + (f"\n{PAIRED_NOTE}\n\n{paired}" if paired else "")
+    """Markdown tables of the figures, of the paired differences and of how classes keep apart."""
+    noted = (
+        (PAIRED_NOTE, comparison_table(comparisons_of(groups))),
+        (SEPARATION_NOTE, separation_table(groups)),
+    )
+    more = [f"\n{note}\n\n{markdown_table(rows)}" for note, rows in noted if rows]
+    return markdown_table(table_of(groups)) + "".join(more)
+
+
+def to_json(groups: Sequence[Group]) -> str:
+    """Every figure of every run, as fractions, by seed."""
+    content = [
+        {
+            "data": group.data,
+            "method": group.method,
+            "settings": dict(group.settings),
+            "runs": {str(seed): figures for seed, figures in group.runs.items()},
+        }
+        for group in groups
+    ]
+    return json.dumps(content, indent=1) + "\n"
 
 
 def to_csv(groups: Sequence[Group]) -> str:
@@ -126,7 +147,10 @@ def to_html(groups: Sequence[Group], title: str) -> str:
     paired = comparison_table(comparisons_of(groups))
     if paired:
         parts.append(html_table(_table(PAIRED_NOTE, paired)))
-    figure = base64.b64encode(_figure(groups)).decode()
+    apart = separation_table(groups)
+    if apart:
+        parts.append(html_table(_table(SEPARATION_NOTE, apart)))
+    figure = base64.b64encode(to_png(groups)).decode()
     parts.append(
         '<p><img alt="Mean H of each combination with its 95 % interval; the table has the '
         f'numbers." src="data:image/png;base64,{figure}"></p>'
@@ -139,7 +163,8 @@ def _table(caption: str, rows: Sequence[Sequence[str]]) -> Table:
     return Table(caption, tuple(head), [[cell or "–" for cell in row] for row in body], words=3)
 
 
-def _figure(groups: Sequence[Group]) -> bytes:
+def to_png(groups: Sequence[Group]) -> bytes:
+    """A picture of mean H with its interval, a line a combination."""
     from matplotlib.figure import Figure
 
     shown = [group for group in groups if group.runs][::-1]

@@ -22,9 +22,10 @@ from gzsl_dist.run_names import run_name
 from gzsl_dist.sweeps.collect import collect, compare
 from gzsl_dist.sweeps.plan import Task, read_sweep
 from gzsl_dist.sweeps.reports import chosen_points
+from gzsl_dist.sweeps.separation import separation_table
 from gzsl_dist.sweeps.statistics import Estimate, paired_difference
 from gzsl_dist.sweeps.status import status_of
-from gzsl_dist.sweeps.tables import to_csv, to_html, to_markdown
+from gzsl_dist.sweeps.tables import to_csv, to_html, to_json, to_markdown, to_png
 from gzsl_dist.training.run_state import RunState, recorded_state
 
 ROOT = Path(__file__).parents[2]
@@ -159,6 +160,38 @@ def test_how_well_unseen_classes_keep_apart_is_collected(tmp_path: Path) -> None
     (group,) = collect(tasks)
     assert group.estimates["real_u_margin"].mean == pytest.approx(0.3)
     assert group.estimates["real_u_nmi"].mean == pytest.approx(0.25)
+    assert json.loads(to_json([group]))[0]["runs"]["1"]["real_u_margin"] == 0.4
+    assert to_png([group]).startswith(b"\x89PNG")
+
+
+def test_separation_is_compared_on_equal_seeds(tmp_path: Path) -> None:
+    tasks = sweep(tmp_path, base(tmp_path, methods="[iapc, ce_gzsl, ridge]", seeds="[0, 1, 2]"))
+    values = (0.5, 0.6, 0.7, 0.45, 0.55, 0.64)
+    for task, value in zip(tasks, values, strict=False):
+        write_result(task, figures(0.5))
+        measured = dict.fromkeys(("overlap", "margin", "silhouette", "map_at_r", "nmi"), value)
+        groups = {
+            "real unseen": {"u": measured, "x": measured},
+            "synthetic unseen": {"u": measured},
+        }
+        text = json.dumps({"space": "u", "bins": 100, "groups": groups})
+        (task.directory / "representation.json").write_text(text)
+    write_result(tasks[6], figures(0.4))
+    found = collect(tasks)
+    rows = separation_table(found)
+    assert [row[1:4] for row in rows[1:]] == [
+        ["real", "u", "iapc"],
+        ["real", "u", "ce_gzsl"],
+        ["real", "x", "any"],
+        ["synthetic", "u", "iapc"],
+        ["synthetic", "u", "ce_gzsl"],
+    ]
+    low, high = scipy.stats.ttest_rel(values[:3], values[3:]).confidence_interval()
+    ahead = f"(+5.3 ± {50 * (high - low):.1f} *)"
+    assert rows[2][4].endswith(ahead)
+    assert "mAP@R" in to_markdown(found)
+    assert "mAP@R" in to_html(found, "study")
+    assert separation_table([found[2]]) == []
 
 
 def test_points_are_trials_of_a_method(tmp_path: Path) -> None:
