@@ -231,7 +231,7 @@ class EvaluationSettings(Section):
         description="Calibrated stacking with the factor validation classes choose, or with a "
         "fixed one.",
     )
-    calibration_factor: Weight | None = Field(
+    calibration_factor: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
         None,
         description="With calibration fixed: what validation classes chose before; seen classes' "
         "log-probabilities are lowered by it.",

@@ -32,6 +32,7 @@ FORMS: dict[str, Callable[[Sequence[Group]], str | bytes]] = {
     ".png": to_png,
 }
 SUFFIXES = (*FORMS, ".html")
+LEAST_WIDTH = 160  # a narrower terminal wraps lines rather than losing names
 
 
 def report(tasks: Sequence[Task], sweep: Path, outs: Sequence[Path]) -> None:
@@ -80,4 +81,6 @@ def _print(title: str, rows: list[list[str]]) -> None:
         table.add_column(head[number], overflow="fold", no_wrap=number > 2)
     for row in body:
         table.add_row(*(row[number] for number in told))
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, LEAST_WIDTH)
+    console.print(table)

@@ -145,3 +145,9 @@ def test_every_setting_has_a_help_text() -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_shipped_configurations_are_valid(path: Path) -> None:
     assert parse("--config", str(path)).train.steps >= 1
+
+
+def test_validation_classes_may_choose_a_negative_factor() -> None:
+    """Where synthetic rows draw too much, as of a generator without supervision."""
+    given = ["--evaluation.calibration", "fixed", "--evaluation.calibration_factor", "-0.07"]
+    assert parse(*given).evaluation.calibration_factor == -0.07
