@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -52,6 +53,7 @@ class Logbook:
 
     def __init__(self, directory: Path, processes: Processes, step: int) -> None:
         self._directory, self._processes = directory, processes
+        self._hook = threading.excepthook
         processes.once(lambda: self._open(directory, step))
 
     def _open(self, directory: Path, step: int) -> None:
@@ -133,7 +135,13 @@ class Logbook:
 
     def __enter__(self) -> Logbook:
         """Use as a context manager: closes the files at the end."""
+        threading.excepthook = self._failed
         return self
+
+    def _failed(self, failure: threading.ExceptHookArgs) -> None:
+        """Leave a failure of TensorBoard's thread to the next write, which tells it in one line."""
+        if not type(failure.thread).__module__.startswith("tensorboard."):
+            self._hook(failure)
 
     def __exit__(
         self,
@@ -142,13 +150,18 @@ class Logbook:
         traceback: TracebackType | None,
     ) -> None:
         """Close the files."""
-        if not self._processes.is_first:
-            return
+        try:
+            if self._processes.is_first:
+                self._close(told=error is not None)
+        finally:
+            threading.excepthook = self._hook
+
+    def _close(self, *, told: bool) -> None:
         for part in (self._file, self._board):
             try:
                 part.close()
             except OSError as failure:
-                if error is None:
+                if not told:
                     raise _unwritable(self._directory, failure) from None
 
 

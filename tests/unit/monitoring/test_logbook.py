@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer.record_writer import RecordWriter
 
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
@@ -47,3 +51,41 @@ def test_damage_inside_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\nnot json\n{"step": 3}\n')
     with pytest.raises(InputError, match=r"metrics.jsonl: line 2"):
         read_metrics(tmp_path / "metrics.jsonl")
+
+
+def test_a_disk_that_fills_up_under_tensorboards_thread_is_told_by_the_next_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fill() -> None:
+        with Logbook(tmp_path, FIRST, 0) as logbook:
+            monkeypatch.setattr(RecordWriter, "write", full)
+            for step in range(1, 1001):
+                logbook.write(step, {"a_loss": 1.0})
+
+    told = monkeypatched_hook(monkeypatch)
+    before = threading.excepthook
+    with pytest.raises(InputError, match=r"cannot be written \(No space left on device\)"):
+        fill()
+    assert told == [], "the thread's own traceback"
+    assert threading.excepthook is before
+
+
+def monkeypatched_hook(monkeypatch: pytest.MonkeyPatch) -> list[threading.ExceptHookArgs]:
+    """What reaches the hook of threads from now on."""
+    told: list[threading.ExceptHookArgs] = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+    return told
+
+
+def test_failures_of_other_threads_are_still_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = monkeypatched_hook(monkeypatch)
+    with Logbook(tmp_path, FIRST, 0):
+        thread = threading.Thread(target=lambda: 1 // 0)
+        thread.start()
+        thread.join()
+    assert len(told) == 1
