@@ -49,7 +49,7 @@ SHIPPED = [*ROOT.glob("configs/sweeps/*.yaml"), *ROOT.glob("configs/studies/*.ya
 @pytest.mark.parametrize("file", sorted(SHIPPED), ids=lambda file: file.stem)
 def test_the_sweeps_that_are_shipped_are_sound(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert len(read_sweep(file)) >= 4
+    assert len(read_sweep(file)) >= 2
 
 
 def test_every_combination_has_a_directory_of_its_own(tmp_path: Path) -> None:
