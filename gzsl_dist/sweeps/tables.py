@@ -152,7 +152,7 @@ def to_html(groups: Sequence[Group], title: str) -> str:
         parts.append(html_table(_table(SEPARATION_NOTE, apart)))
     figure = base64.b64encode(to_png(groups)).decode()
     parts.append(
-        '<p><img alt="Mean H of each combination with its 95 % interval; the table has the '
+        '<p><img alt="Means of each combination with their 95 % intervals; the table has the '
         f'numbers." src="data:image/png;base64,{figure}"></p>'
     )
     return page(title, "", "\n".join(parts))
@@ -164,22 +164,29 @@ def _table(caption: str, rows: Sequence[Sequence[str]]) -> Table:
 
 
 def to_png(groups: Sequence[Group]) -> bytes:
-    """A picture of mean H with its interval, a line a combination."""
+    """A picture of every figure's mean with its interval, a line a combination."""
     from matplotlib.figure import Figure
 
     shown = [group for group in groups if group.runs][::-1]
-    figure = Figure(figsize=(8, 1 + 0.4 * max(len(shown), 1)), layout="constrained")
-    axes = figure.subplots()
-    for row, group in enumerate(shown):
-        estimate = group.estimates["H"]
-        width = 0.0 if math.isnan(estimate.half_width) else 100 * estimate.half_width
-        axes.errorbar([100 * estimate.mean], [row], xerr=[width], fmt="o", capsize=4, color="C0")
-    names = [f"{g.data} {g.name}" for g in shown]
-    axes.set_yticks(range(len(shown)), names)
-    axes.set(
-        xlabel="H in percent: mean and 95 % interval over seeds", ylim=(-0.5, len(shown) - 0.5)
-    )
-    axes.grid(axis="x", alpha=0.3)
+    names = shown[0].figures[:5]
+    figure = Figure(figsize=(3 + 2 * len(names), 1 + 0.5 * len(shown)), layout="constrained")
+    panels = figure.subplots(1, len(names), sharey=True)
+    for name, axes in zip(names, panels, strict=True):
+        for row, group in enumerate(shown):
+            estimate = group.estimates[name]
+            width = 0.0 if math.isnan(estimate.half_width) else 100 * estimate.half_width
+            mean = 100 * estimate.mean
+            axes.errorbar([mean], [row], xerr=[width], fmt="o", capsize=4, color="C0")
+        axes.set(title=name, ylim=(-0.5, len(shown) - 0.5))
+        axes.grid(axis="x", alpha=0.3)
+    panels[0].set_yticks(range(len(shown)), [_label(group, shown) for group in shown])
+    figure.supxlabel("percent: mean and 95 % interval over seeds", fontsize="medium")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
+
+
+def _label(group: Group, shown: Sequence[Group]) -> str:
+    """What tells a combination from the others: its method, and its settings if it has rivals."""
+    alike = [other for other in shown if (other.data, other.method) == (group.data, group.method)]
+    return f"{group.data} {group.method}" + (f"\n{group.point}" if len(alike) > 1 else "")
