@@ -15,6 +15,7 @@ from gzsl_dist.command_line import add_setting_arguments, config_from_arguments,
 from gzsl_dist.config import Config
 from gzsl_dist.config_file import read_yaml
 from gzsl_dist.errors import InputError
+from gzsl_dist.presets import PRESETS
 from gzsl_dist.run_names import run_name
 
 Scalar = str | int | float | bool | None
@@ -127,6 +128,11 @@ def read_sweep(path: Path) -> list[Task]:
             arguments += [part for name, value in given.items() for part in (f"--{name}", value)]
             name = run_name(f"{data}-{method}", dict(point) | {"train.seed": str(seed)})
             resolved = _checked(path, parser, arguments)
+            if method in PRESETS and method != resolved.method:
+                raise InputError(
+                    f"sweep file {path}: data.{data}.{method}: {config} trains {resolved.method}; "
+                    "give a file of that method, or another name"
+                )
             tasks.append(
                 Task(
                     len(tasks), data, method, point, seed, tuple(arguments), folder / name,

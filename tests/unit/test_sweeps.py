@@ -86,6 +86,7 @@ def test_every_combination_has_a_directory_of_its_own(tmp_path: Path) -> None:
         ({"data": "{x: missing.yaml}"}, "missing.yaml: cannot be read"),
         ({"data": "{}"}, "data: "),
         ({"data": f"{{x: {{iapc: {DIGITS}}}}}", "methods": "[iapc]"}, "drop methods"),
+        ({"data": f"{{x: {{wgan: {DIGITS}}}}}"}, "data.x.wgan: .*digits.yaml trains iapc"),
         ({"points": "[]"}, "points"),
         ({"points": "[{train.stepz: 3}]"}, "points.train.stepz: .* did you mean train.steps"),
         ({"points": "[{train.steps: 3}, {train.steps: 3}]"}, "two tasks would share"),
