@@ -276,7 +276,7 @@ def fit(
             if looking or saving:
                 throughput.restart(step)
             progress.advance(step, latest)
-            if stopping and not last:
+            if stopping:  # after the last step too: evaluation takes longer than a grace period
                 raise PreemptedError(
                     f"stopped by a signal after step {step} of {steps}; a checkpoint was saved, "
                     "the same command resumes"

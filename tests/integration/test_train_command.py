@@ -132,15 +132,18 @@ def test_any_number_of_processes_gives_the_same_run(
     assert several["calibration"]["factor"] == pytest.approx(one["calibration"]["factor"])
 
 
-def test_a_stopped_run_resumes_to_the_same_weights(finished: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", [4, 12])
+def test_a_stopped_run_resumes_to_the_same_weights(
+    finished: Path, tmp_path: Path, step: int
+) -> None:
     directory = tmp_path / "stopped"
     arguments = [*SMALL, "--run.dir", directory, "--log.every", "1"]
-    stopped = run_stopped(12 + 4, "SIGTERM", *arguments)  # 12 steps of selection before
-    assert "after step 4 of 12" in error_line(stopped, 75)
+    stopped = run_stopped(12 + step, "SIGTERM", *arguments)  # 12 steps of selection before
+    assert f"after step {step} of 12" in error_line(stopped, 75)
     assert "the same command resumes" in stopped.stderr
     done = run("train", *arguments)
     assert done.returncode == 0, done.stderr
-    assert "training: resuming after step 4 of 12" in done.stdout
+    assert f"training: resuming after step {step} of 12" in done.stdout
     steps = list(range(1, 13))
     assert [line["step"] for line in read_metrics(directory / "metrics.jsonl")] == steps
     events = EventAccumulator(str(directory / "tensorboard")).Reload()
