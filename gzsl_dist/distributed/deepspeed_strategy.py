@@ -14,7 +14,6 @@ import torch.distributed as dist
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from gzsl_dist.config import TrainSettings
 from gzsl_dist.config_file import read_yaml
 from gzsl_dist.distributed import launch_environment
 from gzsl_dist.distributed.processes import Processes
@@ -26,6 +25,7 @@ from gzsl_dist.distributed.strategies import (
     trained_parameters,
 )
 from gzsl_dist.errors import InputError
+from gzsl_dist.settings import TrainSettings
 
 ALLOWED = ("zero_optimization", "comms_logger", "wall_clock_breakdown")
 """What a DeepSpeed file may set; batch, optimizer and precision come from the run's settings."""

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from gzsl_dist.config import TrainSettings
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
+from gzsl_dist.settings import TrainSettings
 from gzsl_dist.stopwatch import Stopwatch
 
 STEP = "step"

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from gzsl_dist.config import EvaluationSettings
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.precision import at_least_float32
+from gzsl_dist.settings import EvaluationSettings
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gzsl_dist.config import EvaluationSettings
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import ScoredRows, measure, seen_unseen_curve
 from gzsl_dist.files import read_json_object, write_whole
+from gzsl_dist.settings import EvaluationSettings
 
 PREFIX = "validation/"
 

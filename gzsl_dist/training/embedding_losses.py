@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gzsl_dist.config import Config, LossSettings, SideWeights
+from gzsl_dist.config import Config
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.losses.comparator import comparator_loss
 from gzsl_dist.losses.instance import instance_loss
@@ -13,6 +13,7 @@ from gzsl_dist.losses.prototype import prototype_loss
 from gzsl_dist.losses.supcon import supcon_loss
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.precision import network_precision
+from gzsl_dist.settings import LossSettings, SideWeights
 from gzsl_dist.training.micro_batches import in_chunks, micro_batch_count
 
 Losses = dict[str, Tensor]

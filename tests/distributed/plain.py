@@ -8,12 +8,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gzsl_dist.config import Config, SideWeights
+from gzsl_dist.config import Config
 from gzsl_dist.data.batches import Batch
 from gzsl_dist.losses.instance import instance_loss
 from gzsl_dist.losses.prototype import prototype_loss
 from gzsl_dist.losses.supcon import supcon_loss
 from gzsl_dist.models.networks import Networks
+from gzsl_dist.settings import SideWeights
 
 
 def critic_loss(networks: Networks, semantics: Tensor, config: Config, batch: Batch) -> Tensor:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gzsl_dist.config import EvaluationSettings
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.selection import PREFIX, Selection, fixed, needs_validation, select
+from gzsl_dist.settings import EvaluationSettings
 
 
 def line(step: int, h: float, raw_h: float, factor: float) -> dict[str, Any]:
