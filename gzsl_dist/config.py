@@ -86,7 +86,19 @@ class Config(Section):
                     f"loss.critic.{name} is 0: what supervises the generator must be trained "
                     "itself; set both"
                 )
-        weights = self.loss.critic
+        weights, source = self.loss.critic, self.loss.prototype.source
+        if self.loss.unseen and not (
+            weights.comparator or (weights.prototype and source == "semantic")
+        ):
+            raise ValueError(
+                "loss.unseen needs what knows unseen classes: loss.critic.comparator, or semantic "
+                "prototypes; set one of them, or loss.unseen 0"
+            )
+        if self.loss.negatives == "local" and weights.prototype and source == "ema":
+            raise ValueError(
+                "loss.negatives local and loss.prototype.source ema do not go together: each "
+                "process would have its own means; use learned or semantic"
+            )
         if self.evaluation.space != "x" and not weights.any:
             raise ValueError(
                 f"evaluation.space is {self.evaluation.space} but no embedding loss has a weight; "

@@ -120,6 +120,11 @@ class PrototypeSettings(Section):
         description="Prototypes as parameters, as a network of the semantics, or as moving means.",
     )
     momentum: Fraction = Field(0.9, description="Share of the old mean that stays (source ema).")
+    form: Literal["anchors", "softmax"] = Field(
+        "anchors",
+        description="Prototypes as anchors of rows (the method), or as class weights of a margin "
+        "softmax (CosFace), which has no adaptive weights.",
+    )
     adaptive: bool | None = Field(
         None, description="Adaptive weights (the method) or fixed ones (Proxy-Anchor)."
     )
@@ -130,12 +135,17 @@ class PrototypeSettings(Section):
 class InstanceSettings(Section):
     """The instance-level contrastive loss."""
 
-    form: Literal["adaptive", "fixed", "supcon"] | None = Field(
-        None, description="Adaptive weights (the method), fixed ones, or SupCon (CE-GZSL)."
+    form: Literal["adaptive", "fixed", "supcon", "robust"] | None = Field(
+        None,
+        description="Adaptive weights (the method), fixed ones, SupCon (CE-GZSL), or SupCon with a "
+        "margin and a temperature of each instance's own.",
     )
     margin: Annotated[float, Field(ge=0, le=1)] = Field(0.1, description="Margin m, in [0, 1].")
     scale: PositiveFloat = Field(10.0, description="Scale g of the similarities.")
     temperature: PositiveFloat = Field(0.1, description="Temperature of SupCon.")
+    radius: PositiveFloat = Field(
+        2.0, description="Form robust: how far the weights of rows may be from equal, in nats."
+    )
 
 
 class LossSettings(Section):
@@ -147,6 +157,16 @@ class LossSettings(Section):
     )
     generator: SideWeights = Field(
         default_factory=SideWeights, description="Weights in the generator's loss (synthetic rows)."
+    )
+    unseen: Weight = Field(
+        0.0,
+        description="Weight, in the generator's loss, of the comparator and of semantic prototypes "
+        "on synthetic rows of unseen classes; their semantics are then used in training.",
+    )
+    negatives: Literal["global", "local"] = Field(
+        "global",
+        description="Rows compared: those of all processes, or of each process alone (an ablation: "
+        "results then depend on the number of processes).",
     )
     prototype: PrototypeSettings = Field(default_factory=PrototypeSettings)
     instance: InstanceSettings = Field(default_factory=InstanceSettings)

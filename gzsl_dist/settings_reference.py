@@ -13,7 +13,7 @@ from gzsl_dist.presets import BASELINES, PRESETS
 
 HEAD = """# Settings
 
-Made by `python -m gzsl_dist.settings_reference > docs/configuration.md` from `gzsl_dist/settings.py`.
+Made from `gzsl_dist/settings.py`: `python -m gzsl_dist.settings_reference > docs/configuration.md`.
 
 A setting comes from the command line (`--train.steps 100`), else from the file that `--config`
 names, else from here; what is empty here comes from the method's preset, below. Each run writes all

@@ -9,7 +9,9 @@ from gzsl_dist.config import Config
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.losses.comparator import comparator_loss
 from gzsl_dist.losses.instance import instance_loss
+from gzsl_dist.losses.margin_softmax import margin_softmax_loss
 from gzsl_dist.losses.prototype import prototype_loss
+from gzsl_dist.losses.robust import robust_loss
 from gzsl_dist.losses.supcon import supcon_loss
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.precision import network_precision
@@ -85,29 +87,47 @@ def batch_losses(
     if not (weights.prototype or weights.instance):
         return losses
     settings = config.loss
-    sizes = processes.sizes(config.train.batch_size)
+    batch_size = config.train.batch_size
+    if settings.negatives == "local":
+        batch_size, processes = len(labels), Processes(0, 1, processes.device)
+    sizes = processes.sizes(batch_size)
     everyone = processes.gather(projected, sizes, gradient=True)
     everyone_labels = processes.gather(labels, sizes)
     chunks = micro_batch_count(sizes[0], config.train.micro_batch_size)
     if weights.prototype and networks.prototypes is not None:
-        classes = processes.share(len(semantics))
+        anchors = settings.prototype.form == "anchors"
+        classes = processes.share(len(semantics)) if anchors else slice(0, len(semantics))
         batch = (everyone, everyone_labels) if move_means else None
         prototypes = networks.prototypes(semantics, classes, batch)
         similarities = len(prototypes) * len(everyone)
-        losses["prototype"] = in_chunks(
-            lambda some: prototype_loss(
-                everyone,
-                everyone_labels,
-                prototypes[some.start - classes.start : some.stop - classes.start],
-                margin=settings.prototype.margin,
-                scale=settings.prototype.scale,
-                adaptive=bool(settings.prototype.adaptive),
-                classes=some,
-                class_count=len(semantics),
-            ),
-            classes,
-            max(chunks, -(-similarities // BLOCK)),
-        )
+        if anchors:
+            losses["prototype"] = in_chunks(
+                lambda some: prototype_loss(
+                    everyone,
+                    everyone_labels,
+                    prototypes[some.start - classes.start : some.stop - classes.start],
+                    margin=settings.prototype.margin,
+                    scale=settings.prototype.scale,
+                    adaptive=bool(settings.prototype.adaptive),
+                    classes=some,
+                    class_count=len(semantics),
+                ),
+                classes,
+                max(chunks, -(-similarities // BLOCK)),
+            )
+        else:
+            losses["prototype"] = in_chunks(
+                lambda rows: margin_softmax_loss(
+                    projected[rows],
+                    labels[rows],
+                    prototypes,
+                    margin=settings.prototype.margin,
+                    scale=settings.prototype.scale,
+                    total=batch_size,
+                ),
+                slice(0, len(projected)),
+                max(chunks, -(-similarities // BLOCK)),
+            )
     if weights.instance:
         rows, labels_of_rows = everyone, everyone_labels
         if others is not None:
@@ -118,7 +138,8 @@ def batch_losses(
             processes.share(len(rows)),
             chunks,
         )
-    return losses
+    part = batch_size / config.train.batch_size  # of the global batch: 1 but for local negatives
+    return {name: part * loss for name, loss in losses.items()}
 
 
 def instance_term(
@@ -126,6 +147,14 @@ def instance_term(
 ) -> Tensor:
     """The instance-level loss in the configured form, for a share of the anchors."""
     form = settings.instance.form
+    if form == "robust":
+        return robust_loss(
+            embeddings,
+            labels,
+            margin=settings.instance.margin,
+            radius=settings.instance.radius,
+            anchors=anchors,
+        )
     if form == "supcon":
         return supcon_loss(
             embeddings, labels, temperature=settings.instance.temperature, anchors=anchors

@@ -11,7 +11,9 @@ from torch import Tensor
 from gzsl_dist.config import Config
 from gzsl_dist.data.batches import Batch
 from gzsl_dist.losses.instance import instance_loss
+from gzsl_dist.losses.margin_softmax import margin_softmax_loss
 from gzsl_dist.losses.prototype import prototype_loss
+from gzsl_dist.losses.robust import robust_loss
 from gzsl_dist.losses.supcon import supcon_loss
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.settings import SideWeights
@@ -78,11 +80,21 @@ def embedding_part(
         prototypes = networks.prototypes(
             semantics, slice(0, len(semantics)), own if moving else None
         )
-        loss = loss + weights.prototype * prototype_loss(
-            *own, prototypes, margin=proto.margin, scale=proto.scale, adaptive=proto.adaptive
-        )
+        if proto.form == "softmax":
+            term = margin_softmax_loss(
+                *own, prototypes, margin=proto.margin, scale=proto.scale, total=len(own[1])
+            )
+        else:
+            term = prototype_loss(
+                *own, prototypes, margin=proto.margin, scale=proto.scale, adaptive=proto.adaptive
+            )
+        loss = loss + weights.prototype * term
     if weights.instance and inst.form == "supcon":
         loss = loss + weights.instance * supcon_loss(*instances, temperature=inst.temperature)
+    elif weights.instance and inst.form == "robust":
+        loss = loss + weights.instance * robust_loss(
+            *instances, margin=inst.margin, radius=inst.radius
+        )
     elif weights.instance:
         loss = loss + weights.instance * instance_loss(
             *instances, margin=inst.margin, scale=inst.scale, adaptive=inst.form == "adaptive"

@@ -47,6 +47,14 @@ SETTINGS = {
             "instance": {"form": "fixed"},
         },
     },
+    "margin softmax, robust": {
+        "method": "iapc",
+        "loss": {"prototype": {"form": "softmax"}, "instance": {"form": "robust", "radius": 0.5}},
+    },
+    "margin softmax of moving means": {
+        "method": "iapc",
+        "loss": {"prototype": {"form": "softmax", "source": "ema"}},
+    },
     "comparator alone": {
         "method": "ce_gzsl",
         "loss": {

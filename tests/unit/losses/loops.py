@@ -100,6 +100,16 @@ def supcon_loop(s: Table, labels: list[int], temperature: Any) -> Any:
     return sum(terms) / len(terms) if terms else 0
 
 
+def margin_softmax_loop(s: Table, labels: list[int], *, margin: float, scale: float) -> Any:
+    """mean_i -log(exp(g (s_iy - m)) / (exp(g (s_iy - m)) + sum_{c != y} exp(g s_ic)))."""
+    terms = []
+    for row, label in zip(s, labels, strict=True):
+        own = (scale * (row[label] - margin)).exp()
+        others = [(scale * value).exp() for c, value in enumerate(row) if c != label]
+        terms.append(-log(own / (own + sum(others))))
+    return sum(terms) / len(terms)
+
+
 def comparator_loop(scores: Table, labels: list[int], temperature: Any) -> Any:
     """mean_i -log(exp(F_iy/t) / sum_c exp(F_ic/t))."""
     terms = []
