@@ -13,9 +13,9 @@ from gzsl_dist.losses.margin_softmax import margin_softmax_loss
 from gzsl_dist.losses.prototype import prototype_loss
 from gzsl_dist.losses.robust import robust_loss
 from gzsl_dist.losses.supcon import supcon_loss
-from gzsl_dist.models.networks import Networks
+from gzsl_dist.models.networks import Networks, Prototypes
 from gzsl_dist.precision import network_precision
-from gzsl_dist.settings import LossSettings, SideWeights
+from gzsl_dist.settings import LossSettings, PrototypeSettings, SideWeights
 from gzsl_dist.training.micro_batches import in_chunks, micro_batch_count
 
 Losses = dict[str, Tensor]
@@ -95,39 +95,16 @@ def batch_losses(
     everyone_labels = processes.gather(labels, sizes)
     chunks = micro_batch_count(sizes[0], config.train.micro_batch_size)
     if weights.prototype and networks.prototypes is not None:
-        anchors = settings.prototype.form == "anchors"
-        classes = processes.share(len(semantics)) if anchors else slice(0, len(semantics))
-        batch = (everyone, everyone_labels) if move_means else None
-        prototypes = networks.prototypes(semantics, classes, batch)
-        similarities = len(prototypes) * len(everyone)
-        if anchors:
-            losses["prototype"] = in_chunks(
-                lambda some: prototype_loss(
-                    everyone,
-                    everyone_labels,
-                    prototypes[some.start - classes.start : some.stop - classes.start],
-                    margin=settings.prototype.margin,
-                    scale=settings.prototype.scale,
-                    adaptive=bool(settings.prototype.adaptive),
-                    classes=some,
-                    class_count=len(semantics),
-                ),
-                classes,
-                max(chunks, -(-similarities // BLOCK)),
-            )
-        else:
-            losses["prototype"] = in_chunks(
-                lambda rows: margin_softmax_loss(
-                    projected[rows],
-                    labels[rows],
-                    prototypes,
-                    margin=settings.prototype.margin,
-                    scale=settings.prototype.scale,
-                    total=batch_size,
-                ),
-                slice(0, len(projected)),
-                max(chunks, -(-similarities // BLOCK)),
-            )
+        losses["prototype"] = prototype_term(
+            settings.prototype,
+            networks.prototypes,
+            processes,
+            semantics,
+            own=(projected, labels),
+            batch=(everyone, everyone_labels),
+            move_means=move_means,
+            chunks=chunks,
+        )
     if weights.instance:
         rows, labels_of_rows = everyone, everyone_labels
         if others is not None:
@@ -140,6 +117,50 @@ def batch_losses(
         )
     part = batch_size / config.train.batch_size  # of the global batch: 1 but for local negatives
     return {name: part * loss for name, loss in losses.items()}
+
+
+def prototype_term(
+    settings: PrototypeSettings,
+    source: Prototypes,
+    processes: Processes,
+    semantics: Tensor,
+    *,
+    own: tuple[Tensor, Tensor],
+    batch: tuple[Tensor, Tensor],
+    move_means: bool,
+    chunks: int,
+) -> Tensor:
+    """The prototypical loss in the configured form, of this process's share of the prototypes.
+
+    A softmax needs all classes of a row, so there the share is that of this process's `own` rows.
+    """
+    margin, scale = settings.margin, settings.scale
+    total, everything = len(batch[1]), slice(0, len(semantics))
+    moving = batch if move_means else None
+    if settings.form == "softmax":
+        rows, prototypes = slice(0, len(own[1])), source(semantics, everything, moving)
+        return in_chunks(
+            lambda some: margin_softmax_loss(
+                own[0][some], own[1][some], prototypes, margin=margin, scale=scale, total=total
+            ),
+            rows,
+            max(chunks, -(-len(prototypes) * rows.stop // BLOCK)),
+        )
+    classes = processes.share(len(semantics))
+    prototypes = source(semantics, classes, moving)
+    return in_chunks(
+        lambda some: prototype_loss(
+            *batch,
+            prototypes[some.start - classes.start : some.stop - classes.start],
+            margin=margin,
+            scale=scale,
+            adaptive=bool(settings.adaptive),
+            classes=some,
+            class_count=len(semantics),
+        ),
+        classes,
+        max(chunks, -(-len(prototypes) * total // BLOCK)),
+    )
 
 
 def instance_term(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gzsl_dist.config import Config
-from gzsl_dist.data.batches import BatchSource
+from gzsl_dist.data.batches import Batch, BatchSource
 from gzsl_dist.data.problem import Rows
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Trainable, choose_strategy
@@ -55,6 +55,12 @@ SETTINGS = {
         "method": "iapc",
         "loss": {"prototype": {"form": "softmax", "source": "ema"}},
     },
+    "unseen classes, semantic prototypes": {"method": "iapc", "loss": {"unseen": 0.7}},
+    "unseen classes, learned prototypes": {
+        "method": "iapc",
+        "loss": {"unseen": 0.7, "prototype": {"source": "learned"}},
+    },
+    "local negatives": {"method": "iapc", "loss": {"negatives": "local"}},
     "comparator alone": {
         "method": "ce_gzsl",
         "loss": {
@@ -101,6 +107,10 @@ def build(config: Config, dtype: torch.dtype, slots: slice) -> tuple[Networks, T
     return networks, semantics, batches
 
 
+def unseen(dtype: torch.dtype) -> Tensor:
+    return torch.randn(3, SEMANTICS, generator=torch.Generator().manual_seed(6)).to(dtype)
+
+
 def gradients(networks: Networks) -> Gradients:
     return {
         name: parameter.grad.clone()
@@ -130,7 +140,7 @@ def distributed_gradients(
         train = choose_strategy(config.train, processes)
         critic_objective = CriticObjective(*arguments)
         critic = train.wrap(critic_objective, config.train)
-        generator = train.wrap(GeneratorObjective(*arguments), config.train)
+        generator = train.wrap(GeneratorObjective(*arguments, unseen(dtype)), config.train)
         if step == "critic":
             batch = batches.batch(0)
             with torch.no_grad():
@@ -147,12 +157,21 @@ def distributed_gradients(
     return found
 
 
-def plain_gradients(name: str, batch_size: int, double: bool) -> list[Gradients]:
+def plain_gradients(
+    name: str, batch_size: int, double: bool, world_size: int = 1
+) -> list[Gradients]:
     config = setting(name, batch_size)
     dtype = torch.float64 if double else torch.float32
     networks, semantics, batches = build(config, dtype, slice(0, batch_size))
+    shares = [slice(0, batch_size)]
+    if config.loss.negatives == "local":
+        alone = torch.device("cpu")
+        shares = [Processes(n, world_size, alone).share(batch_size) for n in range(world_size)]
     before = {key: value.clone() for key, value in networks.state_dict().items()}
-    plain.critic_loss(networks, semantics, config, batches.batch(0)).backward()
+    for share in shares:  # each a batch of its own
+        batch = part(batches.batch(0), share)
+        weight = len(batch.labels) / batch_size
+        (weight * plain.critic_loss(networks, semantics, config, batch)).backward()
     critic = {
         key: value for key, value in gradients(networks).items() if not key.startswith("generator.")
     }
@@ -161,11 +180,19 @@ def plain_gradients(name: str, batch_size: int, double: bool) -> list[Gradients]
         critic["prototypes.means"] = means.clone()
     networks.load_state_dict(before)
     networks.zero_grad(set_to_none=True)
-    plain.generator_loss(networks, semantics, config, batches.batch(1)).backward()
+    for share in shares:
+        batch = part(batches.batch(1), share)
+        weight = len(batch.labels) / batch_size
+        loss = plain.generator_loss(networks, semantics, config, batch, unseen(dtype))
+        (weight * loss).backward()
     generator = {
         key: value for key, value in gradients(networks).items() if key.startswith("generator.")
     }
     return [critic, generator]
+
+
+def part(batch: Batch, slots: slice) -> Batch:
+    return Batch(batch.features[slots], batch.labels[slots], batch.noise[slots], batch.mix[slots])
 
 
 def all_distributed_gradients(
@@ -185,7 +212,7 @@ def compare(
     )
     tolerance = 1e-10 if double else 1e-5
     for name in SETTINGS:
-        expected = plain_gradients(name, batch_size, double)
+        expected = plain_gradients(name, batch_size, double, world_size)
         for rank, found in enumerate(by_rank):
             for side, ours, theirs in zip(
                 ("critic", "generator"), found[name], expected, strict=True
