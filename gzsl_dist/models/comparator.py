@@ -11,7 +11,7 @@ from gzsl_dist.models.initialize import WEIGHT_DEVIATION, initialize
 from gzsl_dist.precision import at_least_float32
 
 SLOPE = 0.2
-BLOCK = 2**17  # values of pairs at a time: half a MiB, which a CPU's cache holds
+BLOCK = 2**19  # values of pairs at a time: two MiB, which a CPU's cache holds
 
 
 class Comparator(nn.Module):

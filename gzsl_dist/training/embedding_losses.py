@@ -15,11 +15,10 @@ from gzsl_dist.losses.robust import robust_loss
 from gzsl_dist.losses.supcon import supcon_loss
 from gzsl_dist.models.networks import Networks, Prototypes
 from gzsl_dist.precision import network_precision
-from gzsl_dist.settings import LossSettings, PrototypeSettings, SideWeights
-from gzsl_dist.training.micro_batches import in_chunks, micro_batch_count
+from gzsl_dist.settings import InstanceSettings, PrototypeSettings, SideWeights
+from gzsl_dist.training.chunks import in_chunks
 
 Losses = dict[str, Tensor]
-BLOCK = 2**24  # similarities of prototypes and rows at a time: 64 MiB; the loss makes ten of them
 
 
 def row_losses(
@@ -93,7 +92,6 @@ def batch_losses(
     sizes = processes.sizes(batch_size)
     everyone = processes.gather(projected, sizes, gradient=True)
     everyone_labels = processes.gather(labels, sizes)
-    chunks = micro_batch_count(sizes[0], config.train.micro_batch_size)
     if weights.prototype and networks.prototypes is not None:
         losses["prototype"] = prototype_term(
             settings.prototype,
@@ -103,7 +101,6 @@ def batch_losses(
             own=(projected, labels),
             batch=(everyone, everyone_labels),
             move_means=move_means,
-            chunks=chunks,
         )
     if weights.instance:
         rows, labels_of_rows = everyone, everyone_labels
@@ -111,9 +108,10 @@ def batch_losses(
             rows = torch.cat([everyone, processes.gather(others, sizes)])
             labels_of_rows = everyone_labels.repeat(2)
         losses["instance"] = in_chunks(
-            lambda anchors: instance_term(settings, rows, labels_of_rows, anchors),
+            lambda some, rows: instance_term(settings.instance, rows, labels_of_rows, some),
             processes.share(len(rows)),
-            chunks,
+            len(rows),
+            rows,
         )
     part = batch_size / config.train.batch_size  # of the global batch: 1 but for local negatives
     return {name: part * loss for name, loss in losses.items()}
@@ -128,29 +126,36 @@ def prototype_term(
     own: tuple[Tensor, Tensor],
     batch: tuple[Tensor, Tensor],
     move_means: bool,
-    chunks: int,
 ) -> Tensor:
     """The prototypical loss in the configured form, of this process's share of the prototypes.
 
     A softmax needs all classes of a row, so there the share is that of this process's `own` rows.
     """
     margin, scale = settings.margin, settings.scale
-    total, everything = len(batch[1]), slice(0, len(semantics))
+    (mine, labels), (everyone, everyone_labels) = own, batch
     moving = batch if move_means else None
     if settings.form == "softmax":
-        rows, prototypes = slice(0, len(own[1])), source(semantics, everything, moving)
+        prototypes = source(semantics, slice(0, len(semantics)), moving)
         return in_chunks(
-            lambda some: margin_softmax_loss(
-                own[0][some], own[1][some], prototypes, margin=margin, scale=scale, total=total
+            lambda some, mine, prototypes: margin_softmax_loss(
+                mine[some],
+                labels[some],
+                prototypes,
+                margin=margin,
+                scale=scale,
+                total=len(everyone_labels),
             ),
-            rows,
-            max(chunks, -(-len(prototypes) * rows.stop // BLOCK)),
+            slice(0, len(mine)),
+            len(prototypes),
+            mine,
+            prototypes,
         )
     classes = processes.share(len(semantics))
     prototypes = source(semantics, classes, moving)
     return in_chunks(
-        lambda some: prototype_loss(
-            *batch,
+        lambda some, everyone, prototypes: prototype_loss(
+            everyone,
+            everyone_labels,
             prototypes[some.start - classes.start : some.stop - classes.start],
             margin=margin,
             scale=scale,
@@ -159,32 +164,32 @@ def prototype_term(
             class_count=len(semantics),
         ),
         classes,
-        max(chunks, -(-len(prototypes) * total // BLOCK)),
+        len(everyone),
+        everyone,
+        prototypes,
     )
 
 
 def instance_term(
-    settings: LossSettings, embeddings: Tensor, labels: Tensor, anchors: slice
+    settings: InstanceSettings, embeddings: Tensor, labels: Tensor, anchors: slice
 ) -> Tensor:
     """The instance-level loss in the configured form, for a share of the anchors."""
-    form = settings.instance.form
+    form = settings.form
     if form == "robust":
         return robust_loss(
             embeddings,
             labels,
-            margin=settings.instance.margin,
-            radius=settings.instance.radius,
+            margin=settings.margin,
+            radius=settings.radius,
             anchors=anchors,
         )
     if form == "supcon":
-        return supcon_loss(
-            embeddings, labels, temperature=settings.instance.temperature, anchors=anchors
-        )
+        return supcon_loss(embeddings, labels, temperature=settings.temperature, anchors=anchors)
     return instance_loss(
         embeddings,
         labels,
-        margin=settings.instance.margin,
-        scale=settings.instance.scale,
+        margin=settings.margin,
+        scale=settings.scale,
         adaptive=form == "adaptive",
         anchors=anchors,
     )

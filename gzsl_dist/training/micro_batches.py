@@ -9,7 +9,6 @@ micro-batch.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 import torch
@@ -45,21 +44,6 @@ def in_micro_batches(rows: Rows, *inputs: Tensor, count: int) -> tuple[RowLosses
     if pieces[0][1] is None:
         return losses, None
     return losses, torch.cat([piece[1] for piece in pieces])
-
-
-def in_chunks(loss: Callable[[slice], Tensor], share: slice, count: int) -> Tensor:
-    """``loss(share)``, as the sum of `count` parts that the backward pass computes anew.
-
-    So a process holds a block of ``share / count`` anchors or classes at a time.
-    """
-    if count == 1:
-        return loss(share)
-    bounds = [share.start + (share.stop - share.start) * n // count for n in range(count + 1)]
-    parts = [
-        checkpoint(loss, slice(first, last), use_reentrant=False, preserve_rng_state=False)
-        for first, last in itertools.pairwise(bounds)
-    ]
-    return torch.stack(parts).sum()
 
 
 def micro_batch_count(largest_share: int, micro_batch_size: int | None) -> int:
