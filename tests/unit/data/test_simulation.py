@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gzsl_dist.data import simulation
-from gzsl_dist.data.simulation import SHAPES, Shape, simulate
+from gzsl_dist.data.simulation import SHAPES, Shape, reachable_t1, simulate
 from gzsl_dist.data.validation import validate
 from gzsl_dist.errors import InputError
 
@@ -49,6 +49,34 @@ def test_unseen_classes_can_be_inferred_from_semantics(monkeypatch: pytest.Monke
     monkeypatch.setitem(simulation.SHAPES, "awa2", small)
     data = simulate("awa2")
     assert ridge_t1(data, data.splits["trainval"], data.splits["test_unseen"]) > 0.4  # chance: 0.1
+
+
+def test_difficulty_bounds_what_a_ridge_reaches(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = Shape(seen=200, unseen=20, feature_dim=128, semantic_dim=16, rows=2640)
+    monkeypatch.setitem(simulation.SHAPES, "sun", small)
+    reachable, ridge = {}, {}
+    for private in (0.0, 0.8, 0.95):
+        # A class is told or not as a whole, so figures of few classes need several draws.
+        drawn = [(simulate("sun", seed=seed, private=private), seed) for seed in range(4)]
+        reachable[private] = np.mean([reachable_t1("sun", None, s, private) for _, s in drawn])
+        ridge[private] = np.mean(
+            [ridge_t1(d, d.splits["trainval"], d.splits["test_unseen"]) for d, _ in drawn]
+        )
+        assert ridge[private] < reachable[private] + 0.05, private
+    assert reachable[0.0] > 0.95
+    assert reachable[0.0] > reachable[0.8] + 0.05 > reachable[0.95] + 0.2
+    assert reachable[0.95] > 2 / 20  # twice chance: semantics still tell something
+
+
+def test_the_variance_of_class_means_does_not_depend_on_the_private_share() -> None:
+    spread = [simulate("awa2", 300, private=share).features._means.std() for share in (0.0, 0.8)]  # type: ignore[attr-defined]
+    assert spread[1] == pytest.approx(spread[0], rel=0.1)
+
+
+@pytest.mark.parametrize("private", [-0.1, 1.0, float("nan")])
+def test_a_private_share_out_of_range_is_told(private: float) -> None:
+    with pytest.raises(InputError, match="--private"):
+        simulate("awa2", 300, private=private)
 
 
 def test_an_unknown_shape_names_the_known_ones() -> None:
