@@ -87,13 +87,6 @@ class Config(Section):
                     "itself; set both"
                 )
         weights, source = self.loss.critic, self.loss.prototype.source
-        if self.loss.unseen and not (
-            weights.comparator or (weights.prototype and source == "semantic")
-        ):
-            raise ValueError(
-                "loss.unseen needs what knows unseen classes: loss.critic.comparator, or semantic "
-                "prototypes; set one of them, or loss.unseen 0"
-            )
         if self.loss.negatives == "local" and weights.prototype and source == "ema":
             raise ValueError(
                 "loss.negatives local and loss.prototype.source ema do not go together: each "

@@ -158,11 +158,6 @@ class LossSettings(Section):
     generator: SideWeights = Field(
         default_factory=SideWeights, description="Weights in the generator's loss (synthetic rows)."
     )
-    unseen: Weight = Field(
-        0.0,
-        description="Weight, in the generator's loss, of the comparator and of semantic prototypes "
-        "on synthetic rows of unseen classes; their semantics are then used in training.",
-    )
     negatives: Literal["global", "local"] = Field(
         "global",
         description="Rows compared: those of all processes, or of each process alone (an ablation: "

@@ -70,8 +70,7 @@ class Trainer:
         arguments = (self.networks, self.semantics, config, processes)
         self.critic_objective = CriticObjective(*arguments)
         self.critic_side = strategy.wrap(self.critic_objective, config.train)
-        unseen = problem.semantics[problem.seen_count :].to(processes.device, dtype)
-        self.generator_side = strategy.wrap(GeneratorObjective(*arguments, unseen), config.train)
+        self.generator_side = strategy.wrap(GeneratorObjective(*arguments), config.train)
         self.sides = {"critic": self.critic_side, "generator": self.generator_side}
         if found is not None:
             for name, side in self.sides.items():

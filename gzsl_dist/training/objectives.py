@@ -15,12 +15,9 @@ from torch import Tensor, nn
 from gzsl_dist.config import Config
 from gzsl_dist.data.batches import Batch
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.losses.margin_softmax import margin_softmax_loss
 from gzsl_dist.losses.wgan import generator_loss, gradient_penalty, wasserstein_loss
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.models.prototypes import SemanticPrototypes
 from gzsl_dist.precision import network_precision
-from gzsl_dist.settings import SideWeights
 from gzsl_dist.training.embedding_losses import Losses, batch_losses, row_losses
 from gzsl_dist.training.micro_batches import Rows, in_micro_batches, micro_batch_count
 
@@ -138,23 +135,14 @@ class GeneratorObjective(Objective):
 
     ``-E[D(x~, a)] + w_p L_proto(fake) + w_i L_inst(fake and real) + w_c L_comp(fake)``; critic,
     embedding network, prototypes and comparator are read, not trained.
-
-    Args:
-        unseen: ``(unseen classes, d_a)``, needed where `loss.unseen` has a weight.
     """
 
     def __init__(
-        self,
-        networks: Networks,
-        semantics: Tensor,
-        config: Config,
-        processes: Processes,
-        unseen: Tensor | None = None,
+        self, networks: Networks, semantics: Tensor, config: Config, processes: Processes
     ) -> None:
         super().__init__(networks, semantics, config, processes)
         self.generator = networks.generator
         self._rows = self.prepare(self.rows)
-        self._all_semantics = semantics if unseen is None else torch.cat([semantics, unseen])
 
     def forward(self, batch: Batch) -> tuple[Tensor, Losses]:
         """Loss and its parts (detached, before weighting) on synthetic rows of the real labels."""
@@ -174,41 +162,7 @@ class GeneratorObjective(Objective):
                 others=self.project(batch.features) if weights.instance else None,
                 move_means=False,
             )
-        if self._config.loss.unseen:
-            unseen, _ = in_micro_batches(
-                self.unseen_rows, batch.noise, self.unseen_labels(batch), count=self.micro_batches
-            )
-            losses |= unseen
-        extra = {"adversarial": 1.0, "unseen": self._config.loss.unseen}
-        return weighted(losses, extra | weights.model_dump())
-
-    def unseen_labels(self, batch: Batch) -> Tensor:
-        """``(slots,)`` unseen classes, drawn by numbers that only the critic's side uses."""
-        seen, count = len(self._semantics), len(self._all_semantics) - len(self._semantics)
-        return seen + ((1 - batch.mix[:, 0]) * count).long().clamp_max(count - 1)
-
-    def unseen_rows(self, noise: Tensor, labels: Tensor) -> tuple[Losses, Tensor | None]:
-        """Class-level losses of synthetic rows of unseen classes among all classes, in one sum."""
-        networks, loss = self._shared[0], self._config.loss
-        semantics, total = self._all_semantics, self._config.train.batch_size
-        with self.precise():
-            assert networks.embedding is not None
-            fake = self.generator(noise, semantics, labels)
-            hidden, projected = networks.embedding(fake)
-        weights = SideWeights(prototype=0, instance=0, comparator=loss.critic.comparator)
-        terms = row_losses(networks, self._config, weights, hidden, labels, semantics)
-        if loss.critic.prototype and isinstance(networks.prototypes, SemanticPrototypes):
-            with self.precise():
-                prototypes = networks.prototypes(semantics, slice(0, len(semantics)))
-            terms["prototype"] = margin_softmax_loss(
-                projected,
-                labels,
-                prototypes,
-                margin=loss.prototype.margin,
-                scale=loss.prototype.scale,
-                total=total,
-            )
-        return {"unseen": torch.stack(list(terms.values())).sum()}, None
+        return weighted(losses, {"adversarial": 1.0} | weights.model_dump())
 
     def rows(self, noise: Tensor, labels: Tensor) -> tuple[Losses, Tensor | None]:
         """Losses of synthetic rows of a part of the ``(rows, d_z)`` noise, and ``(rows, d_u)``."""

@@ -43,13 +43,7 @@ def critic_loss(networks: Networks, semantics: Tensor, config: Config, batch: Ba
     )
 
 
-def generator_loss(
-    networks: Networks,
-    semantics: Tensor,
-    config: Config,
-    batch: Batch,
-    unseen: Tensor | None = None,
-) -> Tensor:
+def generator_loss(networks: Networks, semantics: Tensor, config: Config, batch: Batch) -> Tensor:
     a = semantics[batch.labels]
     fake = networks.generator(batch.noise, a)
     loss = -networks.critic(fake, a).mean()
@@ -57,9 +51,6 @@ def generator_loss(
         return loss
     hidden, projected = networks.embedding(fake)
     real = networks.embedding(batch.features)[1].detach()
-    if config.loss.unseen:
-        assert unseen is not None
-        loss = loss + config.loss.unseen * unseen_part(networks, semantics, unseen, config, batch)
     return loss + embedding_part(
         networks,
         semantics,
@@ -70,24 +61,6 @@ def generator_loss(
         (torch.cat([projected, real]), batch.labels.repeat(2)),
         moving=False,
     )
-
-
-def unseen_part(
-    networks: Networks, semantics: Tensor, unseen: Tensor, config: Config, batch: Batch
-) -> Tensor:
-    everything = torch.cat([semantics, unseen])
-    drawn = [int((1 - number) * len(unseen)) for number in batch.mix[:, 0].tolist()]
-    labels = torch.tensor([len(semantics) + number for number in drawn])
-    hidden, projected = networks.embedding(networks.generator(batch.noise, everything[labels]))
-    scores = networks.comparator(hidden, everything) / config.loss.comparator_temperature
-    loss = torch.nn.functional.cross_entropy(scores, labels)
-    if config.loss.prototype.source == "semantic":
-        proto = config.loss.prototype
-        prototypes = networks.prototypes(everything, slice(0, len(everything)))
-        loss = loss + margin_softmax_loss(
-            projected, labels, prototypes, margin=proto.margin, scale=proto.scale, total=len(labels)
-        )
-    return loss
 
 
 def embedding_part(

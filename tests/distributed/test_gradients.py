@@ -55,11 +55,6 @@ SETTINGS = {
         "method": "iapc",
         "loss": {"prototype": {"form": "softmax", "source": "ema"}},
     },
-    "unseen classes, semantic prototypes": {"method": "iapc", "loss": {"unseen": 0.7}},
-    "unseen classes, learned prototypes": {
-        "method": "iapc",
-        "loss": {"unseen": 0.7, "prototype": {"source": "learned"}},
-    },
     "local negatives": {"method": "iapc", "loss": {"negatives": "local"}},
     "comparator alone": {
         "method": "ce_gzsl",
@@ -107,10 +102,6 @@ def build(config: Config, dtype: torch.dtype, slots: slice) -> tuple[Networks, T
     return networks, semantics, batches
 
 
-def unseen(dtype: torch.dtype) -> Tensor:
-    return torch.randn(3, SEMANTICS, generator=torch.Generator().manual_seed(6)).to(dtype)
-
-
 def gradients(networks: Networks) -> Gradients:
     return {
         name: parameter.grad.clone()
@@ -140,7 +131,7 @@ def distributed_gradients(
         train = choose_strategy(config.train, processes)
         critic_objective = CriticObjective(*arguments)
         critic = train.wrap(critic_objective, config.train)
-        generator = train.wrap(GeneratorObjective(*arguments, unseen(dtype)), config.train)
+        generator = train.wrap(GeneratorObjective(*arguments), config.train)
         if step == "critic":
             batch = batches.batch(0)
             with torch.no_grad():
@@ -183,7 +174,7 @@ def plain_gradients(
     for share in shares:
         batch = part(batches.batch(1), share)
         weight = len(batch.labels) / batch_size
-        loss = plain.generator_loss(networks, semantics, config, batch, unseen(dtype))
+        loss = plain.generator_loss(networks, semantics, config, batch)
         (weight * loss).backward()
     generator = {
         key: value for key, value in gradients(networks).items() if key.startswith("generator.")

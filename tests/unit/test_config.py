@@ -102,6 +102,10 @@ def test_values_are_typed() -> None:
         (["--loss.prototype.margin", "2"], "loss.prototype.margin"),
         (["--method", "wgan", "--evaluation.space", "h"], "evaluation.space is h .*use x"),
         (["--method", "wgan", "--loss.generator.instance", "1"], "loss.critic.instance is 0"),
+        (
+            ["--loss.negatives", "local", "--loss.prototype.source", "ema"],
+            "loss.negatives local and loss.prototype.source ema .*use learned or semantic",
+        ),
         (["--evaluation.calibration", "fixed"], "evaluation.calibration_factor go together"),
         (["--evaluation.calibration_factor", "1"], "evaluation.calibration_factor go together"),
         (["--run.dir", "x" * 300], "run.dir.*no file can have such a name"),
