@@ -127,9 +127,18 @@ def prototype_term(
     batch: tuple[Tensor, Tensor],
     move_means: bool,
 ) -> Tensor:
-    """The prototypical loss in the configured form, of this process's share of the prototypes.
+    """This process's part of the prototypical loss in the configured form.
 
-    A softmax needs all classes of a row, so there the share is that of this process's `own` rows.
+    Anchors are shared out by class. A softmax needs all classes of a row, so it is by rows.
+
+    Args:
+        settings: form, margin and scale.
+        source: of the prototypes.
+        processes: the job.
+        semantics: ``(seen classes, d_a)``.
+        own: ``(slots, d_u)`` unit vectors of this process's rows, and their labels.
+        batch: ``(rows, d_u)`` of all processes' rows, and their labels.
+        move_means: whether prototypes that are moving means take this batch in.
     """
     margin, scale = settings.margin, settings.scale
     (mine, labels), (everyone, everyone_labels) = own, batch
