@@ -34,8 +34,8 @@ def robust_loss(
         mean_i min_t  t log( 1/n sum_{j != i} exp(d_ij / t) ) + t r
 
     over the rows i that have a positive, t in [0.01, 10]. By duality the minimum is the largest
-    ``sum_j p_j d_ij`` of all distributions p with ``KL(p | uniform) <= r``. The gradient is that
-    at the best t, since the minimum has no slope in t.
+    ``sum_j p_j d_ij`` of all distributions p with ``KL(p | uniform) <= r``, where the best t is
+    inside its range. The gradient is that at the best t, which does not move to first order.
 
     Args:
         embeddings: ``(batch, d_u)`` unit vectors of the *global* batch.

@@ -16,11 +16,15 @@ from gzsl_dist.planning.strategies import (
     sent_by_generator_step,
 )
 from gzsl_dist.planning.tracing import Sent, StepTrace, trace
+from gzsl_dist.training.chunks import CHUNK
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Bytes of one similarity block each; autograd keeps several of a block's size.
+    """Bytes of the largest similarity block of each loss.
+
+    But for the comparator's, blocks above a chunk's size are never whole: about ten of a chunk's
+    size (`gzsl_dist.training.chunks`) are in memory while a loss is computed, and none are kept.
 
     Attributes:
         prototypes: ``classes/W x batch``, both sides.
@@ -155,13 +159,15 @@ def similarity_blocks(config: Config, shape: DataShape, world_size: int) -> Bloc
     batch, classes = config.train.batch_size, shape.seen_count
     size = 8 if config.train.precision == "float64" else 4  # losses are never in half precision
     critic, generator = config.loss.critic, config.loss.generator
+
+    def block(weight: float | None, rows: int, columns: int) -> int:
+        anchors = share(rows, world_size) if weight else 0
+        return size * min(anchors * columns, CHUNK)
+
     return Blocks(
-        prototypes=size * bool(critic.prototype) * share(classes, world_size) * batch,
-        critic_instances=size * bool(critic.instance) * share(batch, world_size) * batch,
-        generator_instances=size
-        * bool(generator.instance)
-        * share(2 * batch, world_size)
-        * (2 * batch),
+        prototypes=block(critic.prototype, classes, batch),
+        critic_instances=block(critic.instance, batch, batch),
+        generator_instances=block(generator.instance, 2 * batch, 2 * batch),
         comparator=size * bool(critic.comparator) * share(batch, world_size) * classes,
     )
 

@@ -1,7 +1,7 @@
 """The real objectives on tensors without values: what one process keeps, gathers and multiplies.
 
 `FakeTensorMode` gives shapes and types but no memory, so a step of 512 processes at full size is
-followed in about a second, and the numbers follow the code of networks and losses.
+followed in seconds, and the numbers follow the code of networks and losses.
 """
 
 from __future__ import annotations

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from gzsl_dist.precision import at_least_float32
 
 Loss = Callable[..., Tensor]
-"""The loss of a slice of anchors or classes, given the tensors that it has gradients of."""
+"""The loss of a slice of anchors, rows or classes, given the tensors that it has gradients of."""
 
 CHUNK = 2**20  # similarities: 4 MiB, of which a loss makes ten; a CPU's cache holds them
 
@@ -24,14 +25,15 @@ def in_chunks(loss: Loss, share: slice, width: int, *inputs: Tensor) -> Tensor:
     part's similarities stay in the cache.
 
     Args:
-        loss: of a slice of anchors or classes; the losses of slices that partition `share` add up.
+        loss: of a slice of anchors, rows or classes; the losses of slices that partition `share`
+            add up.
         share: of this process.
-        width: similarities of each of its anchors or classes.
-        inputs: all that `loss` may have a gradient of.
+        width: similarities of each of its anchors, rows or classes.
+        inputs: all that `loss` has a gradient of; what it takes from elsewhere gets none.
     """
     size = share.stop - share.start
-    count = -(-size * width // CHUNK)
-    if count <= 1:
+    count = min(size, -(-size * width // CHUNK))
+    if count <= 1 or not torch.is_grad_enabled():
         return loss(share, *inputs)
     bounds = [share.start + size * n // count for n in range(count + 1)]
     chunks = [slice(first, last) for first, last in itertools.pairwise(bounds)]
@@ -66,6 +68,7 @@ class _InChunks(torch.autograd.Function):
         return torch.stack(values).sum()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         ready = iter(ctx.saved_tensors)
         return tuple(gradients[0] * next(ready) if need else None for need in ctx.needs_input_grad)

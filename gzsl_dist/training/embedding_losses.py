@@ -68,8 +68,8 @@ def batch_losses(
     """This process's parts of the losses that compare rows with each other, before weighting.
 
     One gather with gradient serves prototypes and instances. Each process then computes a share
-    of the prototypes' classes and of the anchors, so the similarity blocks it holds are
-    ``batch x classes / processes`` and ``batch^2 / processes``; the parts of all processes add up.
+    of the prototypes' classes and of the anchors, ``batch x classes / processes`` and ``batch^2 /
+    processes`` similarities in chunks (`in_chunks`); the parts of all processes add up.
 
     Args:
         networks: all networks.
