@@ -51,7 +51,7 @@ def sections(example: Plan) -> list[tuple[str, list[Row]]]:
         ("work", _work(names)),
         ("held: parameters, gradients, optimizer", [r for name in names for r in _held(name)]),
         ("held: activations", _activations()),
-        ("of these, one similarity block", _blocks()),
+        ("largest similarity block", _blocks()),
         ("sent in a critic step", [*_gathers("critic"), *_totals(names, whole=False)]),
         ("sent in a whole step", [*_gathers(""), *_totals(names, whole=True)]),
     ]

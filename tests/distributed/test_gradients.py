@@ -15,6 +15,7 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Trainable, choose_strategy
 from gzsl_dist.models.networks import Networks, build_networks
 from gzsl_dist.monitoring.throughput import peak_bytes
+from gzsl_dist.training import chunks
 from gzsl_dist.training.micro_batches import in_micro_batches
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
 
@@ -187,8 +188,15 @@ def part(batch: Batch, slots: slice) -> Batch:
 
 
 def all_distributed_gradients(
-    processes: Processes, batch_size: int, double: bool, strategy: str, micro: int | None
+    processes: Processes,
+    batch_size: int,
+    double: bool,
+    strategy: str,
+    micro: int | None,
+    chunk: int | None,
 ) -> dict[str, list[Gradients]]:
+    if chunk is not None:
+        chunks.CHUNK = chunk  # this process ends with the comparison
     return {
         name: distributed_gradients(processes, name, batch_size, double, strategy, micro)
         for name in SETTINGS
@@ -196,10 +204,15 @@ def all_distributed_gradients(
 
 
 def compare(
-    world_size: int, batch_size: int, double: bool, strategy: str, micro: int | None = None
+    world_size: int,
+    batch_size: int,
+    double: bool,
+    strategy: str,
+    micro: int | None = None,
+    chunk: int | None = None,
 ) -> None:
     by_rank = run_processes(
-        world_size, all_distributed_gradients, batch_size, double, strategy, micro
+        world_size, all_distributed_gradients, batch_size, double, strategy, micro, chunk
     )
     tolerance = 1e-10 if double else 1e-5
     for name in SETTINGS:
@@ -245,6 +258,14 @@ def test_gradients_in_micro_batches_equal_plain_code(
 def test_gradients_in_micro_batches_under_zero_equal_plain_code(stage: int) -> None:
     pytest.importorskip("deepspeed")
     compare(2, 11, False, f"zero{stage}", 2)
+
+
+@pytest.mark.parametrize("strategy", ["auto", "zero0", "zero3"])
+def test_gradients_in_chunks_equal_plain_code(strategy: str) -> None:
+    # 30 similarities at a time: two or three anchors, and two classes, on either process
+    if strategy != "auto":
+        pytest.importorskip("deepspeed")
+    compare(2, 11, strategy == "auto", strategy, None, 30)
 
 
 def test_compiled_gradients_equal_plain_code(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,8 +48,10 @@ def test_wrong_files_end_with_2_and_one_line(tmp_path: Path) -> None:
 
 
 def test_simulated_data_train(tmp_path: Path) -> None:
-    done = run("simulate", tmp_path, "--like", "awa2", "--rows", 300)
+    hard = ("--private", 0.5, "--difficulty")
+    done = run("simulate", tmp_path, "--like", "awa2", "--rows", 300, *hard)
     assert done.returncode == 0, done.stderr
+    assert "reaches T1 100.0 %" in done.stdout
     assert str(tmp_path / "dataset.h5") in done.stdout
     sizes = ("generator_hidden", "critic_hidden", "embedding_dim", "comparator_hidden")
     small = [part for size in sizes for part in (f"--model.{size}", "32")]
@@ -62,6 +64,9 @@ def test_simulated_data_train(tmp_path: Path) -> None:
     assert "rows repeat" in done.stdout
     assert "at least 200" in error_line(
         run("simulate", tmp_path / "x", "--like", "awa2", "--rows", 9)
+    )
+    assert "--private 1: must be 0 or more, and below 1" in error_line(
+        run("simulate", tmp_path / "x", "--like", "awa2", "--private", 1)
     )
 
 

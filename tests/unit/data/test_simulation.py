@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from gzsl_dist.data import simulation
-from gzsl_dist.data.simulation import SHAPES, Shape, reachable_t1, simulate
+from gzsl_dist.data.simulation import SHAPES, Shape, SimulatedFeatures, reachable_t1, simulate
 from gzsl_dist.data.validation import validate
 from gzsl_dist.errors import InputError
 
@@ -71,6 +73,23 @@ def test_difficulty_bounds_what_a_ridge_reaches(monkeypatch: pytest.MonkeyPatch)
 def test_the_variance_of_class_means_does_not_depend_on_the_private_share() -> None:
     spread = [simulate("awa2", 300, private=share).features._means.std() for share in (0.0, 0.8)]  # type: ignore[attr-defined]
     assert spread[1] == pytest.approx(spread[0], rel=0.1)
+
+
+def test_fresh_rows_have_the_directions_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[SimulatedFeatures] = []
+
+    class Watched(SimulatedFeatures):
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            super().__init__(*arguments, **settings)
+            made.append(self)
+
+    monkeypatch.setattr(simulation, "SimulatedFeatures", Watched)
+    reachable_t1("awa2", 300)
+    data, *fresh = made
+    assert len(fresh) == 2
+    for features in fresh:
+        assert np.array_equal(features._shared, data._shared)
+    assert len({features._first_draw for features in made}) == 3  # rows of their own
 
 
 @pytest.mark.parametrize("private", [-0.1, 1.0, float("nan")])

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.losses import instance, prototype, robust, supcon
-from gzsl_dist.training import chunks
+from gzsl_dist.training import chunks, embedding_losses
 from gzsl_dist.training.chunks import in_chunks
 from tests.distributed.test_gradients import SETTINGS, distributed_gradients, plain_gradients
 
@@ -30,7 +30,13 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(similarity.numel())
         return pair_logits(similarity, **settings)  # type: ignore[arg-type]
 
+    def of_softmax(rows: Tensor, labels: Tensor, classes: Tensor, **settings: object) -> Tensor:
+        sizes.append(len(rows) * len(classes))
+        return softmax(rows, labels, classes, **settings)  # type: ignore[arg-type]
+
     anchor_block, pair_logits = instance.anchor_block, prototype.pair_logits
+    softmax = embedding_losses.margin_softmax_loss
+    monkeypatch.setattr(embedding_losses, "margin_softmax_loss", of_softmax)
     for module in (instance, supcon, robust):
         monkeypatch.setattr(module, "anchor_block", of_instances)
     monkeypatch.setattr(prototype, "pair_logits", of_prototypes)
@@ -43,11 +49,12 @@ def test_chunks_give_the_gradients_of_plain_code(
     name: str, chunk: int, blocks: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = plain_gradients(name, 24, True)
-    assert max(blocks) > chunk
+    plain = set(blocks)
     blocks.clear()
     monkeypatch.setattr(chunks, "CHUNK", chunk)
     found = distributed_gradients(ALONE, name, 24, True, "auto", None)
     assert max(blocks) <= max(chunk, 48)  # 48 synthetic and real rows beside one anchor
+    assert not plain & set(blocks)
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.keys() == theirs.keys()
         for parameter, value in theirs.items():
@@ -70,6 +77,19 @@ def test_without_gradients_there_is_only_the_value(monkeypatch: pytest.MonkeyPat
     loss = in_chunks(lambda some, x: x[some].sum(), slice(0, 4), 1, torch.ones(4))
     assert loss == 4
     assert not loss.requires_grad
+
+
+def test_no_grad_takes_no_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "CHUNK", 1)
+    taken: list[bool] = []
+
+    def loss(some: slice, x: Tensor) -> Tensor:
+        taken.append(torch.is_grad_enabled())
+        return x[some].sum()
+
+    with torch.no_grad():
+        assert in_chunks(loss, slice(0, 4), 1, torch.ones(4, requires_grad=True)) == 4
+    assert not any(taken)
 
 
 def test_half_precision_adds_up_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
