@@ -16,7 +16,7 @@ from gzsl_dist.planning.strategies import (
     sent_by_generator_step,
 )
 from gzsl_dist.planning.tracing import Sent, StepTrace, trace
-from gzsl_dist.training.chunks import CHUNK
+from gzsl_dist.training import chunks
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def similarity_blocks(config: Config, shape: DataShape, world_size: int) -> Bloc
 
     def block(weight: float | None, rows: int, columns: int) -> int:
         anchors = share(rows, world_size) if weight else 0
-        return size * min(anchors * columns, CHUNK)
+        return size * min(anchors * columns, chunks.CHUNK)
 
     return Blocks(
         prototypes=block(critic.prototype, classes, batch),

@@ -18,6 +18,7 @@ from gzsl_dist.planning.plan import Plan, make_plan
 from gzsl_dist.planning.shapes import DataShape, shape_of_data, shape_of_option
 from gzsl_dist.planning.table import amount, plan_table, size
 from gzsl_dist.planning.tracing import Sent
+from gzsl_dist.training import chunks
 
 from . import measure
 from .measure import Numbers, configuration
@@ -78,6 +79,26 @@ def test_activations_blocks_and_flops_are_as_planned(world_size: int) -> None:
             "comparator": plan.blocks.comparator,
         }
         assert most == {key: value for key, value in blocks.items() if value}, name
+
+
+def measured_in_chunks(processes: Processes, chunk: int) -> Numbers:
+    chunks.CHUNK = chunk  # this process ends with the measurement
+    return measure.measure_step(processes, "iapc")
+
+
+def test_chunks_are_as_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = make_plan(configuration("iapc"), SHAPE, 2)
+    by_rank = run_processes(2, measured_in_chunks, 5000)
+    monkeypatch.setattr(chunks, "CHUNK", 5000)
+    plan = make_plan(configuration("iapc"), SHAPE, 2)
+    most = {key: max(found[key] for found in by_rank) for key in by_rank[0]}
+    close(most["critic activations"], plan.critic.activations, "critic")
+    close(most["generator activations"], plan.generator.activations, "generator")
+    close(most["flops"], plan.step_flops, "flops")
+    assert plan.generator.activations < whole.generator.activations / 1.5  # no block is kept
+    for name in ("prototypes", "critic_instances", "generator_instances"):
+        planned = getattr(plan.blocks, name)
+        assert 2500 < most[name.replace("_", " ")] / 4 <= planned / 4 <= 5000
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 4])
