@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -169,13 +170,17 @@ def _ends(title: str, groups: Sequence[Group], lines: str, name: str) -> str | N
 
 
 def overview(groups: Sequence[Group]) -> bytes:
-    """Curves, validation and losses in one PNG."""
-    figure = blank(13, 3.7)
-    panels = figure.subplots(1, 4)
-    draw_curves(panels[0], groups)
-    draw_validation(panels[1], groups)
-    for axes, side in zip(panels[2:], SIDES, strict=True):
-        draw_losses(axes, groups, side)
+    """Curves, and validation and losses where there are any, in one PNG."""
+    drawn: list[Callable[[Axes], None]] = [lambda axes: draw_curves(axes, groups)]
+    if validation_text(groups):
+        drawn.append(lambda axes: draw_validation(axes, groups))
+    for side in SIDES:
+        if losses_text(groups, side):
+            drawn.append(partial(draw_losses, groups=groups, side=side))
+    figure = blank(3.25 * len(drawn), 3.7)
+    panels = figure.subplots(1, len(drawn), squeeze=False)[0]
+    for axes, draw in zip(panels, drawn, strict=True):
+        draw(axes)
     panels[0].set_title("test rows: ● calibrated, × raw", fontsize="medium")
     for axes in panels:
         axes.grid(alpha=0.3)

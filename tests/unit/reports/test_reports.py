@@ -281,6 +281,23 @@ def test_png(runs: dict[str, Path], tmp_path: Path) -> None:
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_png_has_no_panel_of_what_a_run_lacks(runs: dict[str, Path], tmp_path: Path) -> None:
+    import shutil
+    import warnings
+
+    import matplotlib.image
+
+    whole, fixed = alike(runs)[0], tmp_path / "fixed"
+    shutil.copytree(whole, fixed, ignore=shutil.ignore_patterns("selection"))
+    widths = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as of an empty legend
+        for run in (whole, fixed):
+            assert main([str(run), "--out", str(tmp_path / "r.png")]) == 0
+            widths.append(matplotlib.image.imread(tmp_path / "r.png").shape[1])
+    assert widths[1] == pytest.approx(0.75 * widths[0], abs=2)
+
+
 def test_the_command_repeats_the_run(runs: dict[str, Path], tmp_path: Path) -> None:
     import argparse
     import shlex
