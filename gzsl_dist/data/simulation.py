@@ -65,9 +65,8 @@ def simulate(like: str, rows: int | None = None, seed: int = 0, private: float =
         )
     if not 0 <= private < 1:
         raise InputError(f"--private {private:g}: must be 0 or more, and below 1")
-    draw = np.random.Generator(philox(seed, Stream.SPLIT, 0))
-    semantics = draw.standard_normal((count, shape.semantic_dim), dtype=np.float32)
-    means = _ClassMeans(shape, private, draw)(semantics, draw)
+    semantics, class_means, draw = _classes(shape, private, seed)
+    means = class_means(semantics, draw)
     labels = np.arange(total, dtype=np.int64) % count
     return Dataset(
         name=f"simulated-{like}",
@@ -77,6 +76,16 @@ def simulate(like: str, rows: int | None = None, seed: int = 0, private: float =
         classes=tuple(f"class {number + 1}" for number in range(count)),
         splits=_splits(labels, shape, permutation(seed, Stream.SPLIT, 1, count)),
     )
+
+
+def _classes(
+    shape: Shape, private: float, seed: int
+) -> tuple[FloatArray, _ClassMeans, np.random.Generator]:
+    """Semantics of all classes, what makes means of them, and the draw to go on with."""
+    draw = np.random.Generator(philox(seed, Stream.SPLIT, 0))
+    size = (shape.seen + shape.unseen, shape.semantic_dim)
+    semantics = draw.standard_normal(size, dtype=np.float32)
+    return semantics, _ClassMeans(shape, private, draw), draw
 
 
 class _ClassMeans:
@@ -118,9 +127,7 @@ def reachable_t1(like: str, rows: int | None = None, seed: int = 0, private: flo
     the same arguments. How much its covariance is shrunk is chosen on other drawn rows. In [0, 1].
     """
     data, shape = simulate(like, rows, seed, private), SHAPES[like]
-    draw = np.random.Generator(philox(seed, Stream.SPLIT, 0))
-    draw.standard_normal((shape.seen + shape.unseen, shape.semantic_dim), dtype=np.float32)
-    class_means = _ClassMeans(shape, private, draw)
+    semantics, class_means, _ = _classes(shape, private, seed)
     test = data.splits["test_unseen"]
     classes = np.unique(data.labels[test])
     each = min(200, -(-20_000 // len(classes)))
@@ -128,7 +135,7 @@ def reachable_t1(like: str, rows: int | None = None, seed: int = 0, private: flo
 
     def drawn(number: int) -> FloatArray:
         fresh = np.random.Generator(philox(seed, Stream.SPLIT, 1 + number))
-        means = class_means(data.semantics[classes[known]], fresh)
+        means = class_means(semantics[classes[known]], fresh)
         first_draw = number * FRESH_ROWS
         return SimulatedFeatures(means, np.arange(len(known)), seed, first_draw)[:]
 

@@ -56,7 +56,7 @@ def robust_loss(
     usable = positives > 0
     distance = torch.where(usable[:, None], distance, 0)  # what is dropped has a gradient as well
     temperature = best_temperature(distance.detach(), radius)
-    log_mean = log_mean_exp(distance / temperature[:, None])
+    log_mean = (distance / temperature[:, None]).logsumexp(dim=1) - log_count(distance)
     terms = torch.where(usable, temperature * (log_mean + radius), 0)
     return terms.sum() / rows_with_positive(labels)
 
@@ -69,18 +69,18 @@ def best_temperature(distance: Tensor, radius: float) -> Tensor:
     """
     lowest = torch.full_like(distance[:, 0], LOWEST).log()
     highest = torch.full_like(lowest, HIGHEST).log()
+    entries = log_count(distance)
     for _ in range(HALVINGS):
         middle = (lowest + highest) / 2
         logits = distance / middle.exp()[:, None]
         share = logits.softmax(dim=1)
         mean = (share * logits.masked_fill(share == 0, 0)).sum(dim=1)
-        too_low = mean - log_mean_exp(logits) > radius  # the divergence at this temperature
+        too_low = mean - (logits.logsumexp(dim=1) - entries) > radius  # their divergence
         lowest = torch.where(too_low, middle, lowest)
         highest = torch.where(too_low, highest, middle)
     return ((lowest + highest) / 2).exp()
 
 
-def log_mean_exp(logits: Tensor) -> Tensor:
-    """``(rows,)`` of ``log mean exp`` over the finite entries of each row."""
-    count = logits.isfinite().sum(dim=1)
-    return logits.logsumexp(dim=1) - count.to(logits.dtype).log()
+def log_count(distance: Tensor) -> Tensor:
+    """``(rows,)`` logarithm of the number of finite entries of each row."""
+    return distance.isfinite().sum(dim=1).to(distance.dtype).log()

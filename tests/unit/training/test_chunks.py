@@ -10,7 +10,14 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.losses import instance, prototype, robust, supcon
 from gzsl_dist.training import chunks, embedding_losses
 from gzsl_dist.training.chunks import in_chunks
-from tests.distributed.test_gradients import SETTINGS, distributed_gradients, plain_gradients
+from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective
+from tests.distributed.test_gradients import (
+    SETTINGS,
+    build,
+    distributed_gradients,
+    plain_gradients,
+    setting,
+)
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 WITH_BLOCKS = [name for name in SETTINGS if name not in ("wgan", "comparator alone")]
@@ -59,6 +66,24 @@ def test_chunks_give_the_gradients_of_plain_code(
         assert ours.keys() == theirs.keys()
         for parameter, value in theirs.items():
             torch.testing.assert_close(ours[parameter], value, rtol=1e-9, atol=1e-12, msg=parameter)
+
+
+@pytest.mark.parametrize("name", WITH_BLOCKS)
+@pytest.mark.parametrize("chunk", [1, 50])
+def test_chunks_give_the_same_loss(name: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def losses() -> list[Tensor]:
+        networks, semantics, batches = build(
+            config := setting(name, 24), torch.float64, slice(0, 24)
+        )
+        batch, arguments = batches.batch(0), (networks, semantics, config, ALONE)
+        fake = networks.generator(batch.noise, semantics[batch.labels]).detach()
+        critic, generator = CriticObjective(*arguments), GeneratorObjective(*arguments)
+        return [critic(batch, fake)[0].detach(), generator(batch)[0].detach()]
+
+    whole = losses()
+    monkeypatch.setattr(chunks, "CHUNK", chunk)
+    for chunked, expected in zip(losses(), whole, strict=True):
+        torch.testing.assert_close(chunked, expected, rtol=1e-12, atol=0)
 
 
 def test_gradients_follow_the_weight_of_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
