@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from gzsl_dist.distributed.launch_environment import is_one_of_several, is_reporting_process
 from gzsl_dist.errors import GzslError, InputError, OtherProcessError, PreemptedError
-from gzsl_dist.files import write_whole
+from gzsl_dist.files import atomic_write
 
 OUTCOME_VARIABLE = "GZSL_OUTCOME_FILE"
 """Where a job's body wants to be told the exit code and its reason; see `_report_outcome`."""
@@ -62,7 +62,7 @@ def _report_outcome(error: GzslError) -> None:
     if not path:
         return
     try:
-        write_whole(Path(path), f"{error.exit_code}\n{' '.join(str(error).split())}\n")
+        atomic_write(Path(path), f"{error.exit_code}\n{' '.join(str(error).split())}\n")
     except InputError as failure:
         tell(str(failure))
 

@@ -2,33 +2,87 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-from contextlib import suppress
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from gzsl_dist.errors import InputError
 
+PARTIAL = ".writing-"
+"""How the names of what is not yet whole begin."""
 
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write text (as UTF-8) or bytes beside, fsync them, and rename them into place.
+
+@contextmanager
+def atomic_path(path: Path, *, one_writer: bool = False) -> Iterator[Path]:
+    """A temporary name to write a file or a folder under; at the end it gets its own.
+
+    All of it is fsynced before the rename, and the folder that holds it after: a power failure
+    leaves what was there before, or what was written, whole. Where writing fails, what was written
+    so far is removed.
+
+    Args:
+        path: the name at the end; its folder must exist. A file or folder there is replaced.
+        one_writer: whether a lock keeps other processes from writing it: then the temporary name
+            is always the same, and what a killed process left under it is replaced.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    unique = "" if one_writer else f"-{uuid.uuid4().hex[:12]}"
+    partial = path.with_name(f"{PARTIAL}{path.name}{unique}")
+    _remove(partial)
+    try:
+        yield partial
+        for inner in partial.rglob("*"):
+            _fsync(inner)
+        _fsync(partial)
+        if partial.is_dir():  # a file is replaced in one go, a folder must be gone before
+            _remove(path)
+        partial.replace(path)
+        _fsync(path.parent)
+    except BaseException:
+        _remove(partial)
+        raise
+
+
+def atomic_write(path: Path, content: str | bytes) -> None:
+    """Write text (as UTF-8) or bytes by `atomic_path`, making folders that are missing.
 
     Raises:
         InputError: it cannot be written; an older file stays as it was.
     """
-    partial = path.parent / f".writing-{path.name}-{os.getpid()}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with atomic_path(path) as partial:
+            partial.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _remove(path: Path) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network and FUSE file systems cannot sync a folder; there is no more to be done.
+        if not (path.is_dir() and error.errno in (errno.EINVAL, errno.EOPNOTSUPP)):
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def read_json_object(path: Path, remedy: str) -> dict[str, Any]:

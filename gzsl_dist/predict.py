@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
 
-    from gzsl_dist.files import write_whole
+    from gzsl_dist.files import atomic_write
     from gzsl_dist.inference.files import read_features, read_names
     from gzsl_dist.inference.model import load_model
 
@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
     if names is not None:
         model = model.restricted(names)
     text, unseen = predictions(model, features, options.top)
-    write_whole(options.out, text)
+    atomic_write(options.out, text)
     seen_count, unseen_count = len(model.seen_classes), len(model.unseen_classes)
     print(
         f"{options.out}: {len(features)} rows, {len(features) - unseen} taken for one of "

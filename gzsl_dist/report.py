@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
 
     from gzsl_dist.errors import InputError
-    from gzsl_dist.files import write_whole
+    from gzsl_dist.files import atomic_write
 
     form = options.format or ENDINGS.get(options.out.suffix)
     if form is None:
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.reports.runs import group_runs, notes, read_runs
 
     groups = group_runs(read_runs(options.runs))
-    write_whole(options.out, _maker(form)(groups))
+    atomic_write(options.out, _maker(form)(groups))
     print(f"{options.out}: {len(options.runs)} run(s)")
     for note in notes(groups):
         print(f"note: {note}")

@@ -7,7 +7,6 @@ first 512 bytes, which HDF5 leaves to applications) holds the SHA-256 of all tha
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from gzsl_dist.bank.layout import (
 from gzsl_dist.data.hdf5 import DAMAGE, damaged, is_plain_name, open_hdf5
 from gzsl_dist.data.scaling import Scaling
 from gzsl_dist.errors import InputError
+from gzsl_dist.files import atomic_path
 
 USER_BLOCK = 512
 FILL = {"float16": np.nan, "float32": np.nan, "bfloat16": 0x7FC0}
@@ -55,48 +55,50 @@ def write_master(path: Path, master: Master) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    info, partial = master.info, path.with_name(f".writing-{path.name}")
-    try:
-        with h5py.File(partial, "w", userblock_size=USER_BLOCK) as file:
-            for name, (dtype, width) in info.columns.items():
-                _virtual(file, name, dtype, width, master)
-            if info.dtype == "bfloat16":
-                for name in set(info.columns) - {"labels"}:
-                    file[name].attrs["stored_as"] = "bits of bfloat16: upper half of a float32"
-            file.create_dataset("classes", data=list(info.classes), dtype=h5py.string_dtype())
-            file["semantics"] = info.semantics
-            file["scaling/minimum"] = info.scaling.minimum
-            file["scaling/extent"] = info.scaling.extent
-            file["runs/labels"], file["runs/counts"] = info.labels, info.counts
-            names = [shard.name for shard in master.shards]
-            file.create_dataset("shards/names", data=names, dtype=h5py.string_dtype())
-            file["shards/first_blocks"] = [shard.blocks.start for shard in master.shards]
-            file["shards/checksums"] = np.array(master.rest, "<u8")
-            file.attrs.update(
-                format=FORMAT,
-                format_version=FORMAT_VERSION,
-                bank=master.token,
-                dataset_name=info.dataset_name,
-                dataset_fingerprint=info.dataset,
-                generator_fingerprint=info.generator,
-                embedding_fingerprint=info.embedding,
-                semantics_norm=np.nan if info.semantics_norm is None else info.semantics_norm,
-                transform=info.scaling.transform,
-                seed=info.seed,
-                step=info.step,
-                dtype=info.dtype,
-                compression=info.compression,
-                block_rows=info.block_rows,
-                rows=info.rows,
-            )
-    except RuntimeError as error:  # what h5py raises when closing fails, as on a full disk
-        raise OSError(None, str(error).splitlines()[0]) from None
-    block = _user_block(partial)
-    with partial.open("r+b") as raw:
-        raw.write(block)
-        raw.flush()
-        os.fsync(raw.fileno())
-    partial.replace(path)
+    with atomic_path(path, one_writer=True) as partial:
+        try:
+            _fill(partial, master)
+        except RuntimeError as error:  # what h5py raises when closing fails, as on a full disk
+            raise OSError(None, str(error).splitlines()[0]) from None
+        block = _user_block(partial)
+        with partial.open("r+b") as raw:
+            raw.write(block)
+
+
+def _fill(path: Path, master: Master) -> None:
+    info = master.info
+    with h5py.File(path, "w", userblock_size=USER_BLOCK) as file:
+        for name, (dtype, width) in info.columns.items():
+            _virtual(file, name, dtype, width, master)
+        if info.dtype == "bfloat16":
+            for name in set(info.columns) - {"labels"}:
+                file[name].attrs["stored_as"] = "bits of bfloat16: upper half of a float32"
+        file.create_dataset("classes", data=list(info.classes), dtype=h5py.string_dtype())
+        file["semantics"] = info.semantics
+        file["scaling/minimum"] = info.scaling.minimum
+        file["scaling/extent"] = info.scaling.extent
+        file["runs/labels"], file["runs/counts"] = info.labels, info.counts
+        names = [shard.name for shard in master.shards]
+        file.create_dataset("shards/names", data=names, dtype=h5py.string_dtype())
+        file["shards/first_blocks"] = [shard.blocks.start for shard in master.shards]
+        file["shards/checksums"] = np.array(master.rest, "<u8")
+        file.attrs.update(
+            format=FORMAT,
+            format_version=FORMAT_VERSION,
+            bank=master.token,
+            dataset_name=info.dataset_name,
+            dataset_fingerprint=info.dataset,
+            generator_fingerprint=info.generator,
+            embedding_fingerprint=info.embedding,
+            semantics_norm=np.nan if info.semantics_norm is None else info.semantics_norm,
+            transform=info.scaling.transform,
+            seed=info.seed,
+            step=info.step,
+            dtype=info.dtype,
+            compression=info.compression,
+            block_rows=info.block_rows,
+            rows=info.rows,
+        )
 
 
 def read_master(path: Path) -> Master:

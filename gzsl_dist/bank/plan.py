@@ -18,7 +18,7 @@ from gzsl_dist.bank.shard_file import finished_blocks, journal_of
 from gzsl_dist.data.hdf5 import is_plain_name
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
-from gzsl_dist.files import read_json_object, write_whole
+from gzsl_dist.files import atomic_write, read_json_object
 
 REMEDY = "--overwrite discards it and begins anew"
 
@@ -70,7 +70,7 @@ def open_plan(path: Path, info: BankInfo, shard_count: int, *, overwrite: bool) 
     _check_room(path, info, plan)
     shards = [[shard.name, shard.blocks.start, shard.blocks.stop] for shard in plan.shards]
     contents = {"token": token, "shards": shards, "facts": info.facts()}
-    write_whole(place, json.dumps(contents, indent=1))
+    atomic_write(place, json.dumps(contents, indent=1))
     return plan
 
 

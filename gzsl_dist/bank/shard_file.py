@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from gzsl_dist.bank.layout import AGAIN, FORMAT_VERSION, SHARD_FORMAT, BankInfo, Shard
 from gzsl_dist.data.hdf5 import DAMAGE, open_hdf5
 from gzsl_dist.errors import InputError
+from gzsl_dist.files import atomic_path
 
 Fill = Callable[[h5py.File], None]
 
@@ -38,11 +38,12 @@ def finished_blocks(path: Path) -> int | None:
 
 def create_shard(path: Path, info: BankInfo, shard: Shard, token: str, fill: Fill) -> None:
     """Make a shard's HDF5 file beside, then rename it: where it stands, its structure is whole."""
-    partial = path.with_name(f".writing-{path.name}")
+    alignment = {"alignment_threshold": 1 << 16, "alignment_interval": 4096}
     try:
-        with h5py.File(
-            partial, "w", libver="v110", alignment_threshold=1 << 16, alignment_interval=4096
-        ) as file:
+        with (
+            atomic_path(path, one_writer=True) as partial,
+            h5py.File(partial, "w", libver="v110", **alignment) as file,
+        ):
             file.attrs.update(format=SHARD_FORMAT, format_version=FORMAT_VERSION, bank=token)
             file.attrs.update(
                 first_row=shard.rows(info).start, first_block=shard.blocks.start, dtype=info.dtype
@@ -50,6 +51,3 @@ def create_shard(path: Path, info: BankInfo, shard: Shard, token: str, fill: Fil
             fill(file)
     except RuntimeError as error:  # what h5py raises when closing fails, as on a full disk
         raise OSError(None, f"{path.name}: {str(error).splitlines()[0]}; {AGAIN}") from None
-    with partial.open("rb") as written:
-        os.fsync(written.fileno())
-    partial.replace(path)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
-import uuid
 from pathlib import Path
 
 import h5py
@@ -17,6 +15,7 @@ from gzsl_dist.data.features import Features, StoredFeatures, blocks, fits_in_me
 from gzsl_dist.data.hdf5 import DAMAGE, damaged, open_hdf5
 from gzsl_dist.data.validation import validate
 from gzsl_dist.errors import InputError
+from gzsl_dist.files import atomic_path
 
 FORMAT = "gzsl_dist-dataset"
 FORMAT_VERSION = 1
@@ -34,11 +33,9 @@ def write_dataset(path: Path, dataset: Dataset, *, overwrite: bool = False) -> N
     """
     check_target(path, overwrite=overwrite)
     _check_room(path, 4 * dataset.features.shape[0] * dataset.features.shape[1])
-    # A name of its own, so that two commands writing the same file do not spoil each other's.
-    partial = path.with_name(f".writing-{uuid.uuid4().hex[:12]}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(partial, "w") as file:
+        with atomic_path(path) as partial, h5py.File(partial, "w") as file:
             # contiguous, so that its rows lie at known places
             features = file.create_dataset("features", dataset.features.shape, "<f4")
             first = 0
@@ -57,18 +54,11 @@ def write_dataset(path: Path, dataset: Dataset, *, overwrite: bool = False) -> N
                 fingerprint=dataset.fingerprint,
                 missing="\n".join(dataset.missing),
             )
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.replace(path)
-        _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # h5py raises the latter when closing fails
         told = re.search(r"errno = (\d+)", str(error))  # HDF5 may put it into its text only
         code = getattr(error, "errno", None) or (int(told[1]) if told else None)
         reason = os.strerror(code) if code else str(error).splitlines()[0]
         raise InputError(f"{path}: cannot be written ({reason}); choose another place") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
 def _check_room(path: Path, size: int) -> None:
@@ -79,15 +69,6 @@ def _check_room(path: Path, size: int) -> None:
         raise InputError(
             f"{path}: needs {size} bytes, {disk.free} are free; make room or choose another place"
         )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:

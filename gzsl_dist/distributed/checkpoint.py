@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Sequence
@@ -23,9 +22,9 @@ from torch import Tensor, nn
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import OptimizerState
 from gzsl_dist.errors import InputError
+from gzsl_dist.files import PARTIAL, atomic_path
 
 FORMAT_VERSION = 2
-PARTIAL = ".writing-"
 NETWORKS, OPTIMIZERS, STATE = "networks.safetensors", "optimizers.safetensors", "state.json"
 
 
@@ -115,36 +114,12 @@ def save(
 
     def write() -> None:
         final = folder / f"step-{state.step:08d}"
-        partial = folder / f"{PARTIAL}{final.name}"
         try:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            moments = {
-                f"{side}/{name}/{key}": value
-                for side, parameters in state.optimizers.items()
-                for name, values in parameters.items()
-                for key, value in values.items()
-            }
-            for name, tensors in ((NETWORKS, state.networks), (OPTIMIZERS, moments)):
-                save_file(
-                    {key: value.contiguous() for key, value in tensors.items()}, partial / name
-                )
-            sums = {name: _checksum(partial / name) for name in (NETWORKS, OPTIMIZERS)}
-            facts = {
-                "format_version": FORMAT_VERSION,
-                "step": state.step,
-                "validation_h": state.validation_h,
-                "made_for": made_for,
-                "sha256": sums,
-            }
-            (partial / STATE).write_text(json.dumps(facts, indent=2))
-            for path in [*partial.iterdir(), partial]:
-                _fsync(path)
-            shutil.rmtree(final, ignore_errors=True)
-            partial.rename(final)
-            _fsync(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            with atomic_path(final, one_writer=True) as partial:
+                partial.mkdir()
+                _write_files(partial, state, made_for)
         except (OSError, SafetensorError) as error:
-            shutil.rmtree(partial, ignore_errors=True)
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise InputError(
                 f"checkpoint {final}: cannot be written ({reason}); older ones are kept, make room "
@@ -155,6 +130,26 @@ def save(
             shutil.rmtree(old.path, ignore_errors=True)
 
     processes.once(write)
+
+
+def _write_files(folder: Path, state: SavedState, made_for: dict[str, Any]) -> None:
+    moments = {
+        f"{side}/{name}/{key}": value
+        for side, parameters in state.optimizers.items()
+        for name, values in parameters.items()
+        for key, value in values.items()
+    }
+    for name, tensors in ((NETWORKS, state.networks), (OPTIMIZERS, moments)):
+        save_file({key: value.contiguous() for key, value in tensors.items()}, folder / name)
+    sums = {name: _checksum(folder / name) for name in (NETWORKS, OPTIMIZERS)}
+    facts = {
+        "format_version": FORMAT_VERSION,
+        "step": state.step,
+        "validation_h": state.validation_h,
+        "made_for": made_for,
+        "sha256": sums,
+    }
+    (folder / STATE).write_text(json.dumps(facts, indent=2))
 
 
 def best_by_validation(found: Sequence[Checkpoint]) -> Checkpoint | None:
@@ -271,11 +266,3 @@ def _read_state(checkpoint: Checkpoint) -> dict[str, Any]:
         return dict(json.loads((checkpoint.path / STATE).read_text()))
     except (OSError, ValueError, TypeError) as error:
         raise _damaged(checkpoint, error) from None
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gzsl_dist.evaluation.metrics import Integers, ScoredRows
-from gzsl_dist.files import read_json_object, write_whole
+from gzsl_dist.files import atomic_write, read_json_object
 
 FILE = "confusion.json"
 MOST_PAIRS = 100_000  # with tens of thousands of classes, rarer mistakes are left out
@@ -38,7 +38,7 @@ def write_confusion(
         "among_unseen": confused_pairs(unseen.labels, unseen.best_unseen, names),
         "all_classes": confused_pairs(unseen.labels, unseen.predictions(factor), names),
     }
-    write_whole(directory / FILE, json.dumps(content, ensure_ascii=False))
+    atomic_write(directory / FILE, json.dumps(content, ensure_ascii=False))
 
 
 def read_confusion(directory: Path) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from gzsl_dist.data.guard import GuardedFeatures
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
 from gzsl_dist.evaluation.score import ScoredProblem
-from gzsl_dist.files import write_whole
+from gzsl_dist.files import atomic_write
 from gzsl_dist.monitoring.logbook import read_metrics
 
 PREFIX = "oracle/"
@@ -74,7 +74,7 @@ def note_early_read(directory: Path, by: str, step: int, rows: int) -> None:
     """
     lines = read_metrics(directory / LEDGER)
     lines.append({"step": step, "by": by, "rows": rows})
-    write_whole(directory / LEDGER, "".join(json.dumps(line) + "\n" for line in lines))
+    atomic_write(directory / LEDGER, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def count_reads(guard: GuardedFeatures, directory: Path, processes: Processes) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from gzsl_dist.data.problem import Problem
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.evaluation.score import classifier_input
 from gzsl_dist.evaluation.synthetic import rows_of_class
-from gzsl_dist.files import read_json_object, write_whole
+from gzsl_dist.files import atomic_write, read_json_object
 from gzsl_dist.models.networks import Networks
 
 FILE = "representation.json"
@@ -71,7 +71,7 @@ def write_representation(
                 for space in spaces
             }
     content = {"space": own, "bins": BINS, "groups": groups}
-    write_whole(directory / FILE, json.dumps(content))
+    atomic_write(directory / FILE, json.dumps(content))
 
 
 def read_representation(directory: Path) -> dict[str, Any] | None:

@@ -19,7 +19,7 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
 from gzsl_dist.evaluation.score import ScoredProblem
 from gzsl_dist.evaluation.selection import Selection
-from gzsl_dist.files import read_json_object, write_whole
+from gzsl_dist.files import atomic_write, read_json_object
 
 CURVE_POINTS = 201
 
@@ -79,7 +79,7 @@ class Result:
         Raises:
             InputError: the file cannot be written.
         """
-        write_whole(path, json.dumps(asdict(self), indent=2))
+        atomic_write(path, json.dumps(asdict(self), indent=2))
 
     @classmethod
     def read(cls, path: Path) -> Result:

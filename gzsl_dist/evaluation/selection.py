@@ -10,7 +10,7 @@ from typing import Any
 
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import ScoredRows, measure, seen_unseen_curve
-from gzsl_dist.files import read_json_object, write_whole
+from gzsl_dist.files import atomic_write, read_json_object
 from gzsl_dist.settings import EvaluationSettings
 
 PREFIX = "validation/"
@@ -38,7 +38,7 @@ class Selection:
 
     def write(self, path: Path) -> None:
         """Write as JSON."""
-        write_whole(path, json.dumps(asdict(self), indent=2))
+        atomic_write(path, json.dumps(asdict(self), indent=2))
 
     @classmethod
     def read(cls, path: Path, fingerprint: str) -> Selection:

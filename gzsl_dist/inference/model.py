@@ -19,7 +19,7 @@ from gzsl_dist.data.scaling import Scaling
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace
-from gzsl_dist.files import write_whole
+from gzsl_dist.files import atomic_write
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.networks import Networks
 
@@ -217,7 +217,7 @@ class ZeroShotModel(nn.Module):
             InputError: it cannot be written.
         """
         state = {name: value.contiguous() for name, value in self.state_dict().items()}
-        write_whole(path, save(state, {"gzsl_dist": json.dumps(asdict(self.card))}))
+        atomic_write(path, save(state, {"gzsl_dist": json.dumps(asdict(self.card))}))
 
 
 def load_model(path: str | Path) -> ZeroShotModel:

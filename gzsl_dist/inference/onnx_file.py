@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from gzsl_dist.errors import InputError
-from gzsl_dist.files import write_whole
+from gzsl_dist.files import atomic_write
 from gzsl_dist.inference.model import ZeroShotModel
 
 INSTALL = "pip install 'gzsl_dist[onnx]'"
@@ -56,4 +56,4 @@ def write_onnx(model: ZeroShotModel, path: Path) -> None:
         graph,
         {"classes": json.dumps(model.classes), "gzsl_dist": json.dumps(asdict(model.card))},
     )
-    write_whole(path, graph.SerializeToString())
+    atomic_write(path, graph.SerializeToString())

@@ -15,7 +15,7 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.score import ScoredProblem
 from gzsl_dist.evaluation.selection import validation_figures
-from gzsl_dist.files import write_whole
+from gzsl_dist.files import atomic_write
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.monitoring.board import LAYOUT, show_diagnostics, show_projector, show_scores
 from gzsl_dist.monitoring.diagnostics import diagnose
@@ -62,7 +62,7 @@ class Logbook:
         path = directory / "metrics.jsonl"
         try:
             kept = [line for line in read_metrics(path) if line["step"] <= step]
-            write_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
+            atomic_write(path, "".join(json.dumps(line) + "\n" for line in kept))
             self._file = path.open("a", encoding="utf-8")
             self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=step + 1)
             self._board.add_custom_scalars(LAYOUT)

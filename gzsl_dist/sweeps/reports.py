@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gzsl_dist.errors import InputError
-from gzsl_dist.files import write_whole
+from gzsl_dist.files import atomic_write
 from gzsl_dist.sweeps.collect import Group, collect
 from gzsl_dist.sweeps.plan import Task
 from gzsl_dist.sweeps.tables import (
@@ -57,9 +57,9 @@ def report(tasks: Sequence[Task], sweep: Path, outs: Sequence[Path]) -> None:
         print(line)
     for out in outs:
         if out.suffix == ".html":
-            write_whole(out, to_html(groups, f"Sweep {sweep.stem}"))
+            atomic_write(out, to_html(groups, f"Sweep {sweep.stem}"))
         else:
-            write_whole(out, FORMS[out.suffix](groups))
+            atomic_write(out, FORMS[out.suffix](groups))
         print(f"{out}: {len(groups)} combination(s)")
 
 

@@ -14,7 +14,7 @@ from gzsl_dist.config_file import read_run_config, to_yaml
 from gzsl_dist.distributed import launch_environment
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
-from gzsl_dist.files import write_whole
+from gzsl_dist.files import atomic_write
 from gzsl_dist.monitoring.progress import say
 from gzsl_dist.nested import flat
 
@@ -69,7 +69,7 @@ def open_run_directory(config: Config, processes: Processes) -> Path:
                 "use another --run.dir, or delete it"
             )
         if not path.exists() or path.read_text(encoding="utf-8") != to_yaml(config):
-            write_whole(path, to_yaml(config))
+            atomic_write(path, to_yaml(config))
 
     processes.once(check)
     return directory

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gzsl_dist.errors import GzslError, InputError, PreemptedError
-from gzsl_dist.files import read_json_object, write_whole
+from gzsl_dist.files import atomic_write, read_json_object
 
 FILE = "state.json"
 SILENT_SECONDS = 600.0
@@ -46,7 +46,9 @@ class RunState:
         Raises:
             InputError: the file cannot be written.
         """
-        write_whole(directory / FILE, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+        atomic_write(
+            directory / FILE, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+        )
 
 
 @contextmanager

@@ -114,7 +114,7 @@ def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
 def test_all_is_on_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A power cut may lose what was not synced, never leave a damaged checkpoint by its name."""
     done: list[str] = []
-    fsync, rename = os.fsync, Path.rename
+    fsync, rename = os.fsync, Path.replace
 
     def note_fsync(handle: int) -> None:
         done.append(Path(os.readlink(f"/proc/self/fd/{handle}")).name)
@@ -125,7 +125,7 @@ def test_all_is_on_disk_before_the_name_is(tmp_path: Path, monkeypatch: pytest.M
         return rename(self, target)
 
     monkeypatch.setattr(os, "fsync", note_fsync)
-    monkeypatch.setattr(Path, "rename", note_rename)
+    monkeypatch.setattr(Path, "replace", note_rename)
     save(tmp_path, 1)
     partial = f"{checkpoint.PARTIAL}step-00000001"
     files = {checkpoint.NETWORKS, checkpoint.OPTIMIZERS, checkpoint.STATE}
