@@ -101,6 +101,9 @@ def save(
 ) -> None:
     """Write a checkpoint beside, rename it into place, and delete old ones.
 
+    Checkpoints of later steps are damaged, or training would have gone on from them: they are
+    moved aside, as ``later-step-<8 digits>``, so that they do not count as the newest.
+
     Args:
         folder: the run's ``checkpoints``.
         state: what to save.
@@ -119,6 +122,9 @@ def save(
             with atomic_path(final, one_writer=True) as partial:
                 partial.mkdir()
                 _write_files(partial, state, made_for)
+            for later in checkpoints(folder):
+                if later.step > state.step:
+                    _move_aside(later)
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise InputError(
@@ -130,6 +136,12 @@ def save(
             shutil.rmtree(old.path, ignore_errors=True)
 
     processes.once(write)
+
+
+def _move_aside(later: Checkpoint) -> None:
+    aside = later.path.with_name(f"later-{later.path.name}")
+    shutil.rmtree(aside, ignore_errors=True)
+    later.path.rename(aside)
 
 
 def _write_files(folder: Path, state: SavedState, made_for: dict[str, Any]) -> None:

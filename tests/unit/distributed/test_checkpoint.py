@@ -97,6 +97,25 @@ def test_the_best_by_validation_is_kept_beside_the_newest(tmp_path: Path) -> Non
     assert checkpoint.load(best, MADE_FOR).validation_h == 0.6
 
 
+def test_what_was_just_written_stays_though_damaged_ones_have_higher_numbers(
+    tmp_path: Path,
+) -> None:
+    for step in (1, 5, 6):
+        save(tmp_path, step, keep=3)
+    for step in (5, 6):
+        flip_a_bit(tmp_path / f"step-{step:08d}" / checkpoint.NETWORKS)
+    for step in (2, 3, 4):
+        save(tmp_path, step)
+        found = checkpoint.newest_whole(tmp_path, MADE_FOR, lambda text: pytest.fail(text))
+        assert found is not None
+        assert found[0].step == step
+    assert [found.step for found in checkpoint.checkpoints(tmp_path)] == [3, 4]
+    aside = sorted(path.name for path in tmp_path.glob("later-*"))
+    assert aside == ["later-step-00000005", "later-step-00000006"]
+    save(tmp_path, 5)
+    assert [found.step for found in checkpoint.checkpoints(tmp_path)] == [4, 5]
+
+
 def test_an_unwritable_folder_is_told_before_training(tmp_path: Path) -> None:
     (tmp_path / "checkpoints").write_text("in the way")
     with pytest.raises(InputError, match=r"cannot be written .*choose another --run\.dir"):
