@@ -54,9 +54,10 @@ def main(arguments: list[str]) -> int:
 
     started = time.monotonic()
     with start_processes(timeout=AN_HOUR) as processes:
-        trained = processes.together(lambda: load_run(options.run, processes))
+        trained = load_run(options.run, processes)
         problem, synthetic, networks = trained.problem, None, trained.networks
-        if not (options.run / "result.json").exists():  # and may still be trained further
+        finished = processes.once((options.run / "result.json").exists)
+        if not finished:  # and may still be trained further
             rows_read = len(problem.seen) + len(problem.unseen)
             processes.once(
                 lambda: note_early_read(options.run, "evaluate", trained.step, rows_read)
@@ -71,6 +72,10 @@ def main(arguments: list[str]) -> int:
                 return bank_rows(reader, problem, dataset.classes, networks, space, processes)
 
             rows = processes.together(open_bank)
+            processes.agree(
+                {f"--bank {options.bank}": f"bank {rows.reader.token}"},
+                "give all machines the same bank, on shared storage or as equal copies",
+            )
             in_memory = rows.bytes <= options.bank_memory << 20 and not rows.embedded
             synthetic = rows.in_memory() if in_memory else rows
             per_class = trained.config.evaluation.rows_per_class

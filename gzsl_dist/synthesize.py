@@ -56,13 +56,13 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.bank.compression import load_plugin
     from gzsl_dist.bank.generate import BlockMaker
     from gzsl_dist.bank.writer import write_bank
-    from gzsl_dist.distributed.processes import A_DAY, start_processes
+    from gzsl_dist.distributed.processes import start_processes
     from gzsl_dist.monitoring.progress import StepProgress, say
     from gzsl_dist.training.trained import load_run
 
     load_plugin(options.compression)
-    with start_processes(timeout=A_DAY) as processes:
-        trained = processes.together(lambda: load_run(options.run, processes))
+    with start_processes() as processes:
+        trained = load_run(options.run, processes)
         info = processes.together(lambda: bank_info(trained, options))
         networks = trained.networks.eval()
         blocks = -(-info.block_count // processes.world_size)

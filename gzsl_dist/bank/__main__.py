@@ -79,9 +79,9 @@ def _merge(options: argparse.Namespace) -> int:
     if options.out is None:
         raise InputError("merge: needs --out, the bank to write")
     from gzsl_dist.bank.merge import merge_banks
-    from gzsl_dist.distributed.processes import A_DAY, start_processes
+    from gzsl_dist.distributed.processes import start_processes
 
-    with start_processes("cpu", A_DAY) as processes:
+    with start_processes("cpu") as processes:
         info = merge_banks(
             options.banks,
             options.out,

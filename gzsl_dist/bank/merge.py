@@ -37,7 +37,11 @@ def merge_banks(
         InputError: they are of different generators, data sets, seeds, scalings or types, share a
             class, one is damaged or incomplete, or `out` exists or is one of them.
     """
-    readers = [BankReader(path) for path in banks]
+    readers = processes.together(lambda: [BankReader(path) for path in banks])
+    processes.agree(
+        {f"bank {reader.path}": f"bank {reader.token}" for reader in readers},
+        "give all machines the same banks, on shared storage or as equal copies",
+    )
     first = readers[0]
     ours = first.info.facts()
     seen: dict[str, Path] = {}

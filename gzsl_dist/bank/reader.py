@@ -76,6 +76,7 @@ class BankReader:
         refuse_unfinished(self.path)
         self._master: Master = read_master(self.path)
         self.info: BankInfo = self._master.info
+        self.token = self._master.token
         self._first_rows = [shard.rows(self.info).start for shard in self._master.shards]
         self._ends = np.cumsum(self.info.counts)
         self._open: list[ShardReader | None] = [None] * len(self._master.shards)

@@ -52,6 +52,7 @@ def write_bank(
             finite, or the disk is full or not writable.
     """
     with only_writer(path, processes):
+        processes.agree_on_folder("output folder", path.parent)
         count = shards or processes.world_size
         plan = processes.once(lambda: open_plan(path, info, count, overwrite=overwrite))
         processes.together(lambda: _write_shards(path, info, plan, make_block, processes, report))

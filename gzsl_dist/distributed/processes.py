@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import TypeVar, cast
 
 import torch
@@ -16,15 +20,16 @@ from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from gzsl_dist.distributed import launch_environment
+from gzsl_dist.distributed.agreement import Finding, difference
 from gzsl_dist.distributed.collectives import gather_rows, gather_rows_with_gradient
+from gzsl_dist.distributed.heartbeat import Heartbeat
 from gzsl_dist.errors import GzslError, InputError, LostProcessError, OtherProcessError
 from gzsl_dist.stopwatch import Stopwatch
 
 T = TypeVar("T")
 
-A_DAY = 24 * 3600
-"""Time-out for writers of a bank: they meet at the end only, and one may have more to write; a dead
-one is noticed at once."""
+APPEARANCE_LOOKS, APPEARANCE_PAUSE_S = 10, 0.3
+"""How often, and seconds apart, a process looks for a file that another one has just made."""
 
 # What torch's collectives say when a peer has died or is silent.
 LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out", "Broken pipe")
@@ -39,6 +44,7 @@ class Processes:
     device: torch.device
     clock: Stopwatch = field(default_factory=Stopwatch, compare=False)
     quiet: bool = False
+    heartbeat: Heartbeat | None = field(default=None, compare=False)
 
     @property
     def is_first(self) -> bool:
@@ -83,25 +89,37 @@ class Processes:
     def together(self, action: Callable[[], T]) -> T:
         """Act on every process; where it fails on any, all of them fail.
 
+        An action may take longer than the collectives' time-out: see
+        `gzsl_dist.distributed.heartbeat`.
+
         Raises:
             Exception: what the action raised; `OtherProcessError` where another process failed.
         """
         failure: Exception | None = None
-        try:
-            result = action()
-        except Exception as error:
-            failure = error
-        # The first process that failed speaks for the job, the others stay silent.
-        first = torch.tensor(self.world_size if failure is None else self.rank, device=self.device)
-        if self.world_size > 1:
-            dist.all_reduce(first, dist.ReduceOp.MIN)
-        if int(first) == self.world_size:
+        with self.heartbeat.beating() if self.heartbeat else nullcontext():
+            try:
+                result = action()
+            except Exception as error:
+                failure = error
+            # The first process that failed speaks for the job, the others stay silent.
+            first = self._minimum(self.world_size if failure is None else self.rank)
+        if first == self.world_size:
             return result
-        if failure is not None and int(first) == self.rank:
+        if failure is not None and first == self.rank:
             if isinstance(failure, GzslError):
                 failure.speaks = True
+                if self.rank > 0:  # the first process did not fail: what differs is where
+                    failure.args = (f"process {self.rank} on {socket.gethostname()}: {failure}",)
             raise failure
-        raise OtherProcessError(f"process {int(first)} failed; its message says why")
+        raise OtherProcessError(f"process {first} failed; its message says why")
+
+    def _minimum(self, value: int) -> int:
+        if self.heartbeat is not None:
+            return self.heartbeat.minimum(value)
+        lowest = torch.tensor(value, device=self.device)
+        if self.world_size > 1:
+            dist.all_reduce(lowest, dist.ReduceOp.MIN)
+        return int(lowest)
 
     def once(self, action: Callable[[], T]) -> T:
         """Let the first process act, and give all of them its result; where it fails, all fail.
@@ -117,6 +135,66 @@ class Processes:
             dist.broadcast_object_list(box, src=0)
             result = box[0]
         return cast(T, result)
+
+    def agree(self, found: Mapping[str, str], remedy: str) -> None:
+        """See that all processes found the same, before any of it is used; all must call.
+
+        Args:
+            found: what this process read, by names that users know.
+            remedy: what to do where it differs.
+
+        Raises:
+            InputError: on every process; says which host sees what.
+        """
+        if self.world_size == 1:
+            return
+        findings = cast(list[Finding], [None] * self.world_size)
+        dist.all_gather_object(findings, (socket.gethostname(), dict(found)))
+        told = difference(findings)
+        if told is not None:
+            raise InputError(f"{told}; {remedy}")
+
+    def agree_on_folder(self, name: str, folder: Path) -> None:
+        """See that a folder is the same one for all processes: a file of the first is seen by all.
+
+        Args:
+            name: what the folder is to users.
+            folder: where the first process can write; it must exist there.
+
+        Raises:
+            InputError: on every process; says which host sees it and which does not.
+        """
+        if self.world_size == 1:
+            return
+        token = folder / self.once(lambda: _make_token(name, folder))
+        try:
+            seen = self.is_first or _appears(token)
+            self.agree(
+                {f"{name} {folder}": "the one of rank 0" if seen else "another one, or none,"},
+                "name a folder on storage that all machines of the job share",
+            )
+        finally:
+            if self.is_first:
+                with suppress(OSError):
+                    token.unlink()
+
+
+def _make_token(name: str, folder: Path) -> str:
+    token = folder / f".seen-by-all-{uuid.uuid4().hex[:12]}"
+    try:
+        token.touch()
+    except OSError as error:
+        raise InputError(f"{name} {folder}: cannot be written ({error.strerror})") from None
+    return token.name
+
+
+def _appears(path: Path) -> bool:
+    """Whether a file that was just made is seen, some seconds late where a listing is cached."""
+    for _ in range(APPEARANCE_LOOKS):
+        if os.path.exists(path):
+            return True
+        time.sleep(APPEARANCE_PAUSE_S)
+    return False
 
 
 @contextmanager
@@ -151,20 +229,22 @@ def start_processes(
         store, *_ = next(rendezvous("env://", rank, world_size, timeout=timedelta(seconds=timeout)))
         # After a restart, torchrun's store still holds the addresses of the dead processes.
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = PrefixStore(f"attempt {attempt}", store)
         dist.init_process_group(
             backend,
-            store=PrefixStore(f"attempt {attempt}", store),
+            store=store,
             rank=rank,
             world_size=world_size,
             timeout=timedelta(seconds=timeout),
         )
+        heartbeat = Heartbeat(store, rank, world_size, timeout)
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f"{world_size} processes cannot meet ({' '.join(str(error).split())}); start them with "
             "torchrun, or set MASTER_ADDR and MASTER_PORT"
         ) from None
     try:
-        yield Processes(rank, world_size, chosen, quiet=quiet)
+        yield Processes(rank, world_size, chosen, quiet=quiet, heartbeat=heartbeat)
     except RuntimeError as error:
         text = str(error)
         if not any(sign in text for sign in LOST):

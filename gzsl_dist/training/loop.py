@@ -229,9 +229,12 @@ def fit(
     folder = directory / "checkpoints"
     made = made_for(problem, config, fingerprint)
     checkpoint.prepare(folder, processes)
+    listed = checkpoint.agreed_list(folder, processes)
+    earlier = checkpoint.agreed_list(start, processes) if start is not None else []
     found = processes.together(
-        lambda: find_start(folder, start, made, steps, lambda text: say(processes, text))
+        lambda: find_start(listed, earlier, made, steps, lambda text: say(processes, text))
     )
+    checkpoint.agree_on_start(found[0] if found is not None else None, processes)
     trainer = Trainer(problem, config, processes, strategy, found)
     done = found[0].step if found is not None else 0
     if found is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,8 @@ def earlier_checkpoints(resume: str, folder: str) -> Path | None:
 
 
 def find_start(
-    folder: Path,
-    other: Path | None,
+    own: Sequence[checkpoint.Checkpoint],
+    other: Sequence[checkpoint.Checkpoint],
     made: dict[str, Any],
     steps: int,
     warn: Callable[[str], None],
@@ -79,7 +79,7 @@ def find_start(
     """The newest whole checkpoint of a training, or else of another one to start from.
 
     Args:
-        folder: the training's own checkpoints.
+        own: the training's own checkpoints, oldest first.
         other: those of another training, or one of them, which must not be past this one's end.
         made: see `made_for`.
         steps: generator steps in all.
@@ -88,8 +88,8 @@ def find_start(
     Raises:
         InputError: a checkpoint does not fit, or all are damaged.
     """
-    found = checkpoint.newest_whole(folder, made, warn)
-    if found is not None or other is None:
+    found = checkpoint.newest_whole(own, made, warn)
+    if found is not None:
         return found
     found = checkpoint.newest_whole(other, made, warn)
     if found is not None and found[0].step > steps:
@@ -109,4 +109,6 @@ def check_start(directory: Path, dataset: Dataset, config: Config) -> None:
     sizes = dataset.features.shape[1], dataset.semantics.shape[1], len(dataset.seen_classes)
     other = earlier_checkpoints(config.train.resume, "checkpoints")
     made = _made_for(sizes, config, dataset.fingerprint)
-    find_start(directory / "checkpoints", other, made, config.train.steps, lambda text: None)
+    found = checkpoint.checkpoints(directory / "checkpoints")
+    earlier = checkpoint.checkpoints(other) if other is not None else []
+    find_start(found, earlier, made, config.train.steps, lambda text: None)

@@ -39,6 +39,7 @@ from gzsl_dist.monitoring.board import show_result
 from gzsl_dist.monitoring.logbook import read_metrics
 from gzsl_dist.monitoring.progress import say
 from gzsl_dist.monitoring.tables import print_result
+from gzsl_dist.nested import flat
 from gzsl_dist.presets import BASELINES
 from gzsl_dist.training.loop import fit
 from gzsl_dist.training.resume import check_start, earlier_checkpoints
@@ -64,10 +65,21 @@ def run(config: Config, processes: Processes, stop: StopSignal) -> Result | None
         PreemptedError: a signal asked to stop, and a checkpoint was saved.
     """
     started = time.monotonic()
-    strategy = choose_strategy(config.train, processes)
-    processes.together(lambda: earlier_checkpoints(config.train.resume, "checkpoints"))
+    settings = {name: str(value) for name, value in flat(config.model_dump()).items()}
+    processes.agree(settings, "give all processes the same configuration file and options")
+    strategy = processes.together(lambda: choose_strategy(config.train, processes))
+    processes.once(lambda: earlier_checkpoints(config.train.resume, "checkpoints"))
     dataset = processes.together(lambda: load_dataset(config.data.path, config.data.in_memory))
+    processes.agree(
+        {
+            f"data.path {config.data.path}": f"{dataset.name} of fingerprint "
+            f"{dataset.fingerprint[:12]}",
+            "train.strategy": strategy.name,
+        },
+        "give all machines the same files, on shared storage or as equal copies",
+    )
     with locked(config, processes) as directory:
+        processes.agree_on_folder("run directory", directory)
         open_run_directory(config, processes)
         say(
             processes,
@@ -177,7 +189,7 @@ def train(
         fingerprint=selection.fingerprint,
         stop=stop,
         oracle=oracle if config.evaluation.oracle else None,
-        start=earlier_checkpoints(config.train.resume, "checkpoints"),
+        start=processes.once(lambda: earlier_checkpoints(config.train.resume, "checkpoints")),
     )
 
 
@@ -202,7 +214,7 @@ def choose(
         return processes.once(lambda: Selection.read(path, dataset.fingerprint))
     if config.evaluation.final:  # the training after this one must be able to start
         checkpoint.prepare(directory / "checkpoints", processes)
-        processes.together(lambda: check_start(directory, dataset, config))
+        processes.once(lambda: check_start(directory, dataset, config))
     problem = selection_problem(dataset, config)
     say(processes, f"selection: {problem.note}")
 
@@ -221,7 +233,9 @@ def choose(
         fingerprint=dataset.fingerprint,
         stop=stop,
         validate=validate,
-        start=earlier_checkpoints(config.train.resume, "selection/checkpoints"),
+        start=processes.once(
+            lambda: earlier_checkpoints(config.train.resume, "selection/checkpoints")
+        ),
     )
 
     def select_and_write() -> Selection:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from gzsl_dist.config import Config
-from gzsl_dist.config_file import read_run_config
+from gzsl_dist.config_file import read_run_config, to_yaml
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.problem import Problem, final_problem
@@ -33,11 +36,32 @@ class TrainedRun:
 
 
 def load_run(run: Path, processes: Processes) -> TrainedRun:
-    """Load a run directory.
+    """Load a run directory; every process must call.
 
     Raises:
-        InputError: no run, no checkpoint, or its data set is not the one it was trained on.
+        InputError: no run, no checkpoint, or its data set is not the one it was trained on; or
+            processes see different ones.
     """
+    trained, found = processes.together(lambda: _load(run, processes.device))
+    selection = trained.selection
+    processes.agree(
+        {
+            f"{run}/config.yaml": f"a configuration with checksum {_checksum(trained.config)}",
+            f"data.path {trained.config.data.path}": trained.dataset.fingerprint[:12],
+            f"newest checkpoint of {run}": checkpoint.fingerprint(found),
+            f"{run}/selection/selection.json": f"{selection.steps} steps, calibration factor "
+            f"{selection.calibration_factor!r}",
+        },
+        "give all machines the same files, on shared storage or as equal copies",
+    )
+    return trained
+
+
+def _checksum(config: Config) -> str:
+    return hashlib.sha256(to_yaml(config).encode()).hexdigest()[:12]
+
+
+def _load(run: Path, device: torch.device) -> tuple[TrainedRun, checkpoint.Checkpoint]:
     config = read_run_config(run)
     if config.method in BASELINES:
         raise InputError(
@@ -48,7 +72,7 @@ def load_run(run: Path, processes: Processes) -> TrainedRun:
         raise InputError(f"{run}: has no checkpoint; let gzsl_dist.train get that far first")
     dataset = load_dataset(config.data.path, config.data.in_memory)
     problem = final_problem(dataset, config)
-    networks = networks_for(problem, config).to(processes.device)
+    networks = networks_for(problem, config).to(device)
     made = made_for(problem, config, dataset.fingerprint)
     saved = checkpoint.load(found[-1], made, optimizers=False)
     checkpoint.restore(found[-1], saved, networks)
@@ -56,4 +80,5 @@ def load_run(run: Path, processes: Processes) -> TrainedRun:
         selection = Selection.read(run / "selection" / "selection.json", dataset.fingerprint)
     else:
         selection = fixed(config.train.steps, config.evaluation, dataset.fingerprint)
-    return TrainedRun(config, dataset, problem, networks, selection, found[-1].step)
+    trained = TrainedRun(config, dataset, problem, networks, selection, found[-1].step)
+    return trained, found[-1]

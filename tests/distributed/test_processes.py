@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,8 @@ def test_a_failure_anywhere_ends_all_and_is_told_once() -> None:
             if failing == NONE:
                 assert outcome == str(rank)
             elif rank == failing:
-                assert outcome == "no such file, speaks True"
+                where = f"process 1 on {socket.gethostname()}: " if rank else ""
+                assert outcome == f"{where}no such file, speaks True"
             else:
                 assert outcome == "silent"
             assert after == "10", "all get the first process's result"

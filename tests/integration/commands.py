@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -77,3 +79,46 @@ def error_line(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("error: ")
     return lines[0]
+
+
+def run_apart(
+    folders: Sequence[Path], program: Sequence[object], timeout: float = PATIENCE
+) -> list[subprocess.CompletedProcess[str]]:
+    """Run a program as the processes of one job, each in a working folder of its own.
+
+    Relative paths then mean other files to each, as on machines without shared storage.
+
+    Args:
+        folders: working folder of each process.
+        program: what follows ``python``.
+        timeout: seconds.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = environment() | {
+        "PYTHONPATH": str(ROOT),
+        "WORLD_SIZE": str(len(folders)),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    started = [
+        subprocess.Popen(
+            [sys.executable, *map(str, program)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank, folder in enumerate(folders)
+    ]
+    try:
+        told = [process.communicate(timeout=timeout) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    return [
+        subprocess.CompletedProcess(process.args, process.returncode, *texts)
+        for process, texts in zip(started, told, strict=True)
+    ]

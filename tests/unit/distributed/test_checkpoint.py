@@ -106,7 +106,9 @@ def test_what_was_just_written_stays_though_damaged_ones_have_higher_numbers(
         flip_a_bit(tmp_path / f"step-{step:08d}" / checkpoint.NETWORKS)
     for step in (2, 3, 4):
         save(tmp_path, step)
-        found = checkpoint.newest_whole(tmp_path, MADE_FOR, lambda text: pytest.fail(text))
+        found = checkpoint.newest_whole(
+            checkpoint.checkpoints(tmp_path), MADE_FOR, lambda text: pytest.fail(text)
+        )
         assert found is not None
         assert found[0].step == step
     assert [found.step for found in checkpoint.checkpoints(tmp_path)] == [3, 4]
@@ -223,11 +225,11 @@ def test_of_a_damaged_newest_the_one_before_is_used(tmp_path: Path, name: str) -
     for step in (1, 2):
         save(tmp_path, step)
     warnings: list[str] = []
-    found = checkpoint.newest_whole(tmp_path, MADE_FOR, warnings.append)
+    found = checkpoint.newest_whole(checkpoint.checkpoints(tmp_path), MADE_FOR, warnings.append)
     assert found is not None
     assert (found[0].step, warnings) == (2, [])
     flip_a_bit(tmp_path / "step-00000002" / name)
-    found = checkpoint.newest_whole(tmp_path, MADE_FOR, warnings.append)
+    found = checkpoint.newest_whole(checkpoint.checkpoints(tmp_path), MADE_FOR, warnings.append)
     assert found is not None
     assert found[0].step == 1
     assert len(warnings) == 1
@@ -235,5 +237,5 @@ def test_of_a_damaged_newest_the_one_before_is_used(tmp_path: Path, name: str) -
     assert "using the one before" in warnings[0]
     flip_a_bit(tmp_path / "step-00000001" / name)
     with pytest.raises(checkpoint.DamagedError, match=r"step-00000001: .*--train\.resume never"):
-        checkpoint.newest_whole(tmp_path, MADE_FOR, warnings.append)
-    assert checkpoint.newest_whole(tmp_path / "none", MADE_FOR, warnings.append) is None
+        checkpoint.newest_whole(checkpoint.checkpoints(tmp_path), MADE_FOR, warnings.append)
+    assert checkpoint.newest_whole([], MADE_FOR, warnings.append) is None
