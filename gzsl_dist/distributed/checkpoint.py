@@ -25,7 +25,6 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.files import PARTIAL, atomic_path
 
 FORMAT_VERSION = 2
-SHARE = "put it on storage that all machines of the job share"
 NETWORKS, OPTIMIZERS, STATE = "networks.safetensors", "optimizers.safetensors", "state.json"
 
 
@@ -67,36 +66,6 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
     matches = ((path, re.fullmatch(r"step-(\d{8})", path.name)) for path in paths)
     found = [Checkpoint(path, int(match[1])) for path, match in matches if match]
     return sorted(found, key=lambda checkpoint: checkpoint.step)
-
-
-def agreed_list(folder: Path, processes: Processes) -> list[Checkpoint]:
-    """The first process's list of `checkpoints`, after a comparison of what each process sees.
-
-    Raises:
-        InputError: another process finds another state, or none, in one of them.
-    """
-    found = processes.once(lambda: checkpoints(folder))
-    processes.agree({f"checkpoint {one.path}": fingerprint(one) for one in found}, SHARE)
-    return found
-
-
-def fingerprint(checkpoint: Checkpoint) -> str:
-    """Step and checksum of what names the checksums of all other files, as this process sees it."""
-    try:
-        state = (checkpoint.path / STATE).read_bytes()
-    except OSError as error:
-        return f"nothing ({error.strerror})"
-    return f"step {checkpoint.step} with checksum {hashlib.sha256(state).hexdigest()[:12]}"
-
-
-def agree_on_start(chosen: Checkpoint | None, processes: Processes) -> None:
-    """See that no process skipped a checkpoint that is damaged for it alone.
-
-    Raises:
-        InputError: processes chose different checkpoints.
-    """
-    found = "none" if chosen is None else f"{chosen.path}"
-    processes.agree({"checkpoint to resume from": found}, SHARE)
 
 
 def prepare(folder: Path, processes: Processes) -> None:

@@ -25,7 +25,7 @@ from gzsl_dist.monitoring.throughput import Throughput
 from gzsl_dist.precision import network_dtype, network_precision
 from gzsl_dist.training.embedding_losses import Losses
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
-from gzsl_dist.training.resume import Found, find_start, made_for
+from gzsl_dist.training.resume import Found, agree_on_start, agreed_list, find_start, made_for
 from gzsl_dist.training.stop_signal import StopSignal
 
 Validate = Callable[[Networks], ScoredProblem]
@@ -229,12 +229,12 @@ def fit(
     folder = directory / "checkpoints"
     made = made_for(problem, config, fingerprint)
     checkpoint.prepare(folder, processes)
-    listed = checkpoint.agreed_list(folder, processes)
-    earlier = checkpoint.agreed_list(start, processes) if start is not None else []
+    listed = agreed_list(folder, processes)
+    earlier = agreed_list(start, processes) if start is not None else []
     found = processes.together(
         lambda: find_start(listed, earlier, made, steps, lambda text: say(processes, text))
     )
-    checkpoint.agree_on_start(found[0] if found is not None else None, processes)
+    agree_on_start(found[0] if found is not None else None, processes)
     trainer = Trainer(problem, config, processes, strategy, found)
     done = found[0].step if found is not None else 0
     if found is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.distributed import checkpoint
+from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
+
+SHARE = "put it on storage that all machines of the job share"
 
 Found = tuple[checkpoint.Checkpoint, checkpoint.SavedState]
 
@@ -67,6 +71,36 @@ def earlier_checkpoints(resume: str, folder: str) -> Path | None:
     if checkpoint.checkpoints(path):
         return path if folder == "checkpoints" else None
     return path / folder if checkpoint.checkpoints(path / folder) else None
+
+
+def agreed_list(folder: Path, processes: Processes) -> list[checkpoint.Checkpoint]:
+    """The first process's list of a folder's checkpoints, compared with what others see in them.
+
+    Raises:
+        InputError: another process finds another state, or none, in one of them.
+    """
+    found = processes.once(lambda: checkpoint.checkpoints(folder))
+    processes.agree({f"checkpoint {one.path}": fingerprint(one) for one in found}, SHARE)
+    return found
+
+
+def fingerprint(saved: checkpoint.Checkpoint) -> str:
+    """Step and checksum of what names the checksums of all other files, as this process sees it."""
+    try:
+        state = (saved.path / checkpoint.STATE).read_bytes()
+    except OSError as error:
+        return f"nothing ({error.strerror})"
+    return f"step {saved.step} with checksum {hashlib.sha256(state).hexdigest()[:12]}"
+
+
+def agree_on_start(chosen: checkpoint.Checkpoint | None, processes: Processes) -> None:
+    """See that no process skipped a checkpoint that is damaged for it alone.
+
+    Raises:
+        InputError: processes chose different checkpoints.
+    """
+    found = "none" if chosen is None else f"{chosen.path}"
+    processes.agree({"checkpoint to resume from": found}, SHARE)
 
 
 def find_start(

@@ -20,7 +20,7 @@ from gzsl_dist.evaluation.selection import Selection, fixed, needs_validation
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.presets import BASELINES
 from gzsl_dist.training.loop import networks_for
-from gzsl_dist.training.resume import made_for
+from gzsl_dist.training.resume import fingerprint, made_for
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def load_run(run: Path, processes: Processes) -> TrainedRun:
         {
             f"{run}/config.yaml": f"a configuration with checksum {_checksum(trained.config)}",
             f"data.path {trained.config.data.path}": trained.dataset.fingerprint[:12],
-            f"newest checkpoint of {run}": checkpoint.fingerprint(found),
+            f"newest checkpoint of {run}": fingerprint(found),
             f"{run}/selection/selection.json": f"{selection.steps} steps, calibration factor "
             f"{selection.calibration_factor!r}",
         },
