@@ -80,6 +80,12 @@ class Processes:
             dist.all_reduce(values)
         return values
 
+    def of_first(self, values: Tensor) -> Tensor:
+        """The first process's values on all of them, in place: one rounding for what decides."""
+        if self.world_size > 1:
+            dist.broadcast(values, src=0)
+        return values
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is up on any process."""
         if self.world_size == 1:

@@ -6,17 +6,26 @@ be read from disk: in memory or out of core, it is the same sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.evaluation.lbfgs import FitSummary, minimize
 from gzsl_dist.precision import at_least_float32, network_precision
 
 RowBlocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 """Begins anew to yield a process's inputs ``(rows, d)`` and labels ``(rows,)``, block by block."""
+
+REFERENCE_CLASSES = 200
+"""Number of classes at which `weight_decay` is the penalty itself (CUB's)."""
+
+LOGITS = 1 << 24
+"""Logits held at once: blocks of rows are cut so that many classes do not need much memory."""
+
+DOT_PART = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -26,14 +35,31 @@ class SoftmaxClassifier:
     Attributes:
         weight: ``(classes, d)``.
         bias: ``(classes,)``.
+        fit: how its fit ended, where it was fitted here.
     """
 
     weight: Tensor
     bias: Tensor
+    fit: FitSummary | None = None
 
     def scores(self, inputs: Tensor) -> Tensor:
         """Log-probabilities, ``(rows, classes)``, of ``(rows, d)``."""
         return torch.log_softmax(at_least_float32(inputs) @ self.weight.T + self.bias, dim=1)
+
+    def warning(self) -> str | None:
+        """One line for the user where the fit did not converge."""
+        if self.fit is None or self.fit.ended == "converged":
+            return None
+        remedy = (
+            "give more --evaluation.iterations"
+            if self.fit.ended == "iterations"
+            else "give a larger --evaluation.tolerance, or --train.precision float64"
+        )
+        return (
+            f"warning: the classifier's fit ended by its {self.fit.ended} after "
+            f"{self.fit.iterations}, gradient {self.fit.relative_gradient:.1e} of the first; "
+            f"{remedy}"
+        )
 
 
 def fit_softmax(
@@ -73,12 +99,16 @@ def fit_softmax_blocks(
     precision: str = "float32",
     class_weights: Tensor | None = None,
 ) -> SoftmaxClassifier:
-    """Minimize the mean cross-entropy plus ``weight_decay / 2 * ||W||^2`` over all rows.
+    """Minimize the mean cross-entropy plus ``penalty / 2 * ||W||^2`` over all rows.
+
+    The penalty is `weight_decay` times `REFERENCE_CLASSES` over the number of classes: a class's
+    share of the mean shrinks with their number, so its penalty must too, or many classes would be
+    held at zero.
 
     The problem is convex, so the result does not depend on an order of batches, and processes
-    that hold different rows find the same classifier: loss and gradient are summed over them.
-    Inputs are divided by their root mean square length, so that one `weight_decay` suits any
-    space; the returned weights take that back.
+    that hold different rows find the same classifier: loss and gradient are summed over them, and
+    the first process decides. Inputs are divided by their root mean square length, so that one
+    `weight_decay` suits any space; the returned weights take that back.
 
     Args:
         blocks: this process's rows; labels in ``[0, class_count)``.
@@ -87,58 +117,88 @@ def fit_softmax_blocks(
         processes: the job.
         weight_decay: strength of the L2 penalty, of weights but not of biases.
         iterations: of L-BFGS at most.
-        tolerance: it ends where an iteration lowers the objective by less.
+        tolerance: it ends where an iteration lowers the objective by a smaller part of its value.
         precision: of the products with the rows; all else stays in the inputs' type.
         class_weights: ``(class_count,)`` what a row of each class counts, default 1.
+
+    Returns:
+        The classifier, the same on every process.
     """
     if class_weights is None:
         class_weights = like.new_ones(class_count)
     count, length = count_and_length(blocks, like, class_weights, processes)
-    weight = like.new_zeros(class_count, like.shape[1])
-    bias = like.new_zeros(class_count)
-    optimizer = lbfgs(weight, bias, iterations, tolerance)
+    penalty = penalty_of(weight_decay, class_count)
+    size = class_count * like.shape[1]
 
-    def closure() -> float:
+    def function(parameters: Tensor) -> tuple[float, Tensor]:
+        weight, bias = parameters[:size].view(class_count, -1), parameters[size:]
         scaled = weight.T / length
-        flat = torch.zeros_like(torch.cat([weight.flatten(), bias, bias[:1]]))
-        of_weight = flat[: weight.numel()].view_as(weight)
-        of_bias = flat[weight.numel() : -1]
-        for inputs, labels in blocks():
+        gradient = torch.zeros_like(parameters)
+        of_weight, of_bias = gradient[:size].view_as(weight), gradient[size:]
+        loss = like.new_zeros((), dtype=torch.float64)
+        for inputs, labels in cut(blocks, class_count):
             rows = at_least_float32(inputs)
             scores = torch.log_softmax(product(rows, scaled, precision) + bias, dim=1)
             at_label = torch.arange(len(labels), device=labels.device), labels
             counts = class_weights[labels]
-            flat[-1] -= scores[at_label] @ counts
+            loss -= (scores[at_label] * counts).sum(dtype=torch.float64)
             slope = scores.exp_()  # in place: logits of many classes are the largest thing here
             slope[at_label] -= 1
             slope *= counts[:, None]
             of_weight += product(slope.T, rows, precision)
             of_bias += slope.sum(dim=0)
-        processes.add(flat)
-        weight.grad = of_weight / (count * length) + weight_decay * weight
-        bias.grad = of_bias / count
-        return float(flat[-1] / count + weight_decay / 2 * weight.square().sum())
+        processes.add(gradient)
+        processes.add(loss)
+        of_weight.div_(count * length).add_(weight, alpha=penalty)
+        of_bias /= count
+        value = loss / count + penalty / 2 * dot(weight.flatten(), weight.flatten())
+        return float(processes.of_first(value)), gradient
 
-    optimizer.step(closure)
-    return SoftmaxClassifier(weight / length, bias)
+    parameters, fit = minimize(
+        function,
+        like.new_zeros(size + class_count),
+        lambda one, other: float(processes.of_first(dot(one, other))),
+        iterations=iterations,
+        tolerance=tolerance,
+        first_step=first_step(class_count, weight_decay),
+    )
+    processes.of_first(parameters)  # elementwise sums, too, may round differently
+    weight, bias = parameters[:size].view(class_count, -1), parameters[size:]
+    return SoftmaxClassifier(weight / length, bias, fit)
+
+
+def penalty_of(weight_decay: float, class_count: int) -> float:
+    """Weight of ``||W||^2 / 2`` beside a mean over rows, the same for a class at any number."""
+    return weight_decay * REFERENCE_CLASSES / class_count
+
+
+def first_step(class_count: int, weight_decay: float) -> float:
+    """Inverse of the largest curvature at zero weights: 1 / C of rows of length 1, and penalty."""
+    return class_count / (1 + weight_decay * REFERENCE_CLASSES)
+
+
+def cut(
+    blocks: RowBlocks, class_count: int, rows: int | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The blocks, cut so that logits of all classes, and rows where given, stay within bounds."""
+    most = max(1, min(LOGITS // max(class_count, 1), rows or LOGITS))
+    for inputs, labels in blocks():
+        yield from zip(inputs.split(most), labels.split(most), strict=True)
+
+
+def dot(one: Tensor, other: Tensor) -> Tensor:
+    """Inner product of two vectors, summed in float64 part by part."""
+    parts = zip(one.split(DOT_PART), other.split(DOT_PART), strict=True)
+    total = one.new_zeros((), dtype=torch.float64)
+    for left, right in parts:
+        total += left @ right
+    return total
 
 
 def product(left: Tensor, right: Tensor, precision: str) -> Tensor:
     """``left @ right`` at a precision of `train.precision`, in float32 at least."""
     with network_precision(precision, left.device):
         return at_least_float32(left @ right)
-
-
-def lbfgs(weight: Tensor, bias: Tensor, iterations: int, tolerance: float) -> torch.optim.LBFGS:
-    """The optimizer of all softmax classifiers here."""
-    return torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=iterations,
-        history_size=10,
-        tolerance_grad=1e-6,
-        tolerance_change=tolerance,
-        line_search_fn="strong_wolfe",
-    )
 
 
 def count_and_length(
@@ -150,5 +210,5 @@ def count_and_length(
         counts = class_weights[labels].double()
         totals[0] += counts.sum()
         totals[1] += at_least_float32(inputs).double().square().sum(dim=1) @ counts
-    count, squares = processes.add(totals).tolist()
-    return count, max((squares / max(count, 1)) ** 0.5, 1e-12)
+    count, squares = processes.of_first(processes.add(totals)).tolist()
+    return max(count, 1e-300), max((squares / max(count, 1e-300)) ** 0.5, 1e-12)

@@ -7,22 +7,25 @@ softmax needs of the others' classes just the largest logit and the sum of expon
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.classifier import (
+    BLOCK_ROWS,
     RowBlocks,
     SoftmaxClassifier,
     count_and_length,
-    lbfgs,
+    cut,
+    dot,
+    first_step,
+    penalty_of,
     product,
 )
+from gzsl_dist.evaluation.lbfgs import minimize
 from gzsl_dist.precision import at_least_float32
 
 
@@ -40,7 +43,8 @@ def fit_softmax_sharded(
 ) -> SoftmaxClassifier:
     """`gzsl_dist.evaluation.classifier.fit_softmax_blocks` with classes sharded over processes.
 
-    Each process still brings its own rows; those of all are gathered block by block.
+    Each process still brings its own rows; those of all are gathered block by block, of a size
+    that does not grow with the number of processes. A process may have no class at all.
 
     Returns:
         The whole classifier, on every process.
@@ -48,34 +52,46 @@ def fit_softmax_sharded(
     if class_weights is None:
         class_weights = like.new_ones(class_count)
     count, length = count_and_length(blocks, like, class_weights, processes)
+    penalty = penalty_of(weight_decay, class_count)
     mine = processes.share(class_count)
-    weight = like.new_zeros(mine.stop - mine.start, like.shape[1])
-    bias = like.new_zeros(len(weight))
-    optimizer = lbfgs(weight, bias, iterations, tolerance)
-    over_processes = _OverProcesses(processes)
+    classes, width = mine.stop - mine.start, like.shape[1]
+    size = classes * width
 
-    def evaluate() -> float:
+    def inner(one: Tensor, other: Tensor) -> float:
+        return float(processes.of_first(processes.add(dot(one, other))))
+
+    def function(parameters: Tensor) -> tuple[float, Tensor]:
+        weight, bias = parameters[:size].view(classes, width), parameters[size:]
         scaled = weight.T / length
-        of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
-        loss = like.new_zeros(())
-        for rows, labels in _everyones(blocks, like, processes):
+        gradient = torch.zeros_like(parameters)
+        of_weight, of_bias = gradient[:size].view_as(weight), gradient[size:]
+        loss = like.new_zeros((), dtype=torch.float64)
+        for rows, labels in _gathered(blocks, like, class_count, processes):
             logits = product(rows, scaled, precision) + bias
             losses, slope = sharded_cross_entropy(logits, labels, mine, processes)
             counts = class_weights[labels]
-            loss += losses @ counts
+            loss += (losses * counts).sum(dtype=torch.float64)
             slope *= counts[:, None]
             of_weight += product(slope.T, rows, precision)
             of_bias += slope.sum(dim=0)
-        weight.grad = of_weight / (count * length) + weight_decay * weight
-        bias.grad = of_bias / count
-        penalty = processes.add(weight.square().sum())
-        return float(loss / count + weight_decay / 2 * penalty)
+        of_weight.div_(count * length).add_(weight, alpha=penalty)
+        of_bias /= count
+        squares = inner(parameters[:size], parameters[:size])
+        return float(processes.of_first(loss / count)) + penalty / 2 * squares, gradient
 
-    with over_processes:
-        optimizer.step(over_processes.outside(evaluate))
+    parameters, fit = minimize(
+        function,
+        like.new_zeros(size + classes),
+        inner,
+        iterations=iterations,
+        tolerance=tolerance,
+        first_step=first_step(class_count, weight_decay),
+    )
     sizes = processes.sizes(class_count)
     return SoftmaxClassifier(
-        processes.gather(weight / length, sizes), processes.gather(bias, sizes)
+        processes.gather(parameters[:size].view(classes, width) / length, sizes),
+        processes.gather(parameters[size:], sizes),
+        fit,
     )
 
 
@@ -114,11 +130,15 @@ def sharded_cross_entropy(
     return sums[0].log() - sums[1], slope
 
 
-def _everyones(
-    blocks: RowBlocks, like: Tensor, processes: Processes
+def _gathered(
+    blocks: RowBlocks, like: Tensor, class_count: int, processes: Processes
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The next block of every process, one after another, until no process has more."""
-    mine = iter(blocks())
+    """The next rows of every process, one after another, until no process has more.
+
+    A process's part shrinks with their number, so that what is gathered does not grow with it.
+    """
+    most = max(1, BLOCK_ROWS // processes.world_size)
+    mine = cut(blocks, -(-class_count // processes.world_size), most)
     nothing = like, torch.empty(0, dtype=torch.int64, device=like.device)
     while True:
         inputs, labels = next(mine, nothing)
@@ -130,44 +150,3 @@ def _everyones(
             processes.gather(at_least_float32(inputs), sizes),
             processes.gather(labels, sizes),
         )
-
-
-class _OverProcesses(TorchFunctionMode):
-    """Makes an optimizer of flat vectors see those of all processes as one.
-
-    All that `torch.optim.LBFGS` computes from its vectors are dot products, sums and maxima; each
-    is completed here by the other processes' parts.
-    """
-
-    def __init__(self, processes: Processes) -> None:
-        super().__init__()
-        self._processes, self._active = processes, True
-
-    def outside(self, action: Callable[[], float]) -> Callable[[], float]:
-        """The action, with its own reductions left as they are."""
-
-        def acting() -> float:
-            self._active = False
-            try:
-                return action()
-            finally:
-                self._active = True
-
-        return acting
-
-    def __torch_function__(
-        self,
-        function: Callable[..., Any],
-        types: Sequence[type],
-        arguments: tuple[Any, ...] = (),
-        keywords: Mapping[str, Any] | None = None,
-    ) -> Any:
-        """Call the function, and complete its result where it reduces a whole vector."""
-        result = function(*arguments, **(keywords or {}))
-        if not self._active or self._processes.world_size == 1:
-            return result
-        if function in (torch.Tensor.dot, torch.Tensor.sum):
-            return self._processes.add(result)
-        if function is torch.Tensor.max:
-            dist.all_reduce(result, dist.ReduceOp.MAX)
-        return result
