@@ -100,6 +100,7 @@ def main(arguments: list[str]) -> int:
             strategy="evaluate",
             world_size=processes.world_size,
             seconds=time.monotonic() - started,
+            fit=classifier.fit,
         )
         if options.details:
             config, factor = trained.config, trained.selection.calibration_factor

@@ -259,10 +259,16 @@ class EvaluationSettings(Section):
     unit_length: bool = Field(
         False, description="Scale the classifier's input (x and h each) to length 1."
     )
-    weight_decay: Weight = Field(1e-4, description="L2 penalty of the softmax classifier.")
+    weight_decay: Weight = Field(
+        1e-4,
+        description="L2 penalty of the softmax classifier at 200 classes; scaled by 200 / classes, "
+        "so that a class is held back as much at any number.",
+    )
     iterations: PositiveInt = Field(100, description="L-BFGS iterations of the classifier.")
     tolerance: PositiveFloat = Field(
-        1e-4, description="The classifier's fit ends where an iteration lowers its loss by less."
+        1e-4,
+        description="The classifier's fit ends where an iteration lowers its loss by a smaller "
+        "part of it.",
     )
     held_out: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="Share of a class's training rows held out as seen rows in selection."

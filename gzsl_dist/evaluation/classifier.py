@@ -160,7 +160,6 @@ def fit_softmax_blocks(
         lambda one, other: float(processes.of_first(dot(one, other))),
         iterations=iterations,
         tolerance=tolerance,
-        first_step=first_step(class_count, weight_decay),
     )
     processes.of_first(parameters)  # elementwise sums, too, may round differently
     weight, bias = parameters[:size].view(class_count, -1), parameters[size:]
@@ -170,11 +169,6 @@ def fit_softmax_blocks(
 def penalty_of(weight_decay: float, class_count: int) -> float:
     """Weight of ``||W||^2 / 2`` beside a mean over rows, the same for a class at any number."""
     return weight_decay * REFERENCE_CLASSES / class_count
-
-
-def first_step(class_count: int, weight_decay: float) -> float:
-    """Inverse of the largest curvature at zero weights: 1 / C of rows of length 1, and penalty."""
-    return class_count / (1 + weight_decay * REFERENCE_CLASSES)
 
 
 def cut(

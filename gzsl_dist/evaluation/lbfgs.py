@@ -60,7 +60,6 @@ def minimize(
     *,
     iterations: int,
     tolerance: float,
-    first_step: float,
 ) -> tuple[Tensor, FitSummary]:
     """Minimize a convex function that is positive.
 
@@ -73,8 +72,6 @@ def minimize(
         inner: product of two vectors over all processes.
         iterations: at most.
         tolerance: relative decrease an iteration.
-        first_step: inverse of the curvature at the start, about; the first gradient times it is
-            the first step that is tried.
 
     Returns:
         The lowest point found, ``(size,)``, and how it ended.
@@ -86,7 +83,8 @@ def minimize(
     length = first_length
     pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=HISTORY)  # s, y, s . y
     values = deque([value], maxlen=AVERAGED + 1)
-    scale = first_step
+    # the first step that is tried: where a line down the gradient is zero (Polyak's step)
+    scale = value / first_length**2 if first_length > 0 else 1.0
     while done < iterations:
         if length <= RELATIVE_GRADIENT * first_length:
             ended = "converged"

@@ -16,6 +16,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.lbfgs import FitSummary
 from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
 from gzsl_dist.evaluation.score import ScoredProblem
 from gzsl_dist.evaluation.selection import Selection
@@ -50,6 +51,7 @@ class Result:
         test_rows: how many there are, and how often they were read before and after the end of
             training, summed over rows (`gzsl_dist.evaluation.oracle.count_reads`).
         oracle: with `evaluation.oracle`, the best evaluation on test rows; never the result.
+        classifier: how its fit ended (`gzsl_dist.evaluation.lbfgs.FitSummary`); None for baselines.
     """
 
     U: float
@@ -72,6 +74,7 @@ class Result:
     versions: dict[str, str]
     test_rows: dict[str, Any] | None = None
     oracle: dict[str, Any] | None = None
+    classifier: dict[str, Any] | None = None
 
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all.
@@ -106,6 +109,7 @@ def result_of(
     strategy: str,
     world_size: int,
     seconds: float,
+    fit: FitSummary | None = None,
 ) -> Result:
     """Measure scored test rows at the chosen calibration factor, and without."""
     factor = selection.calibration_factor
@@ -140,4 +144,5 @@ def result_of(
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
+        classifier=asdict(fit) if fit is not None else None,
     )

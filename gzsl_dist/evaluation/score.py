@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -87,7 +88,7 @@ def fit_classifier(
     weight = networks.generator.output.weight
     like = classifier_input(networks, weight.new_empty(0, weight.shape[0]), space)
     fit = fit_softmax_sharded if shard_classes else fit_softmax_blocks
-    return fit(
+    classifier = fit(
         lambda: chain(real(), made()),
         like,
         len(problem.classes),
@@ -98,6 +99,10 @@ def fit_classifier(
         precision=config.train.precision,
         class_weights=None if class_weights is None else class_weights.to(like),
     )
+    warning = classifier.warning()
+    if warning is not None and processes.tells_progress:
+        print(warning, file=sys.stderr, flush=True)
+    return classifier
 
 
 def score_problem(

@@ -13,15 +13,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from gzsl_dist.data.features import BLOCK_ROWS
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.classifier import (
-    BLOCK_ROWS,
     RowBlocks,
     SoftmaxClassifier,
     count_and_length,
     cut,
     dot,
-    first_step,
     penalty_of,
     product,
 )
@@ -85,7 +84,6 @@ def fit_softmax_sharded(
         inner,
         iterations=iterations,
         tolerance=tolerance,
-        first_step=first_step(class_count, weight_decay),
     )
     sizes = processes.sizes(class_count)
     return SoftmaxClassifier(

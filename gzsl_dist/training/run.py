@@ -121,7 +121,7 @@ def finish(
         say(processes, "evaluation.final false: no test row was read")
         return None
     problem = final_problem(dataset, config)
-    networks = None
+    networks, summary = None, None
     if config.method in BASELINES:
         fitted = fit_baseline(problem, config.method, selection.settings or {})
         guard.end_training()
@@ -130,6 +130,7 @@ def finish(
         networks = train(problem, config, processes, strategy, directory, stop, selection, guard)
         guard.end_training()
         classifier = fit_classifier(networks, problem, config, processes)
+        summary = classifier.fit
         model = assemble(networks, classifier, problem, dataset, config, selection)
         processes.once(lambda: model.save(directory / MODEL_FILE))
         scored = score_problem(networks, classifier, problem, config, processes)
@@ -145,6 +146,7 @@ def finish(
         strategy="closed form" if config.method in BASELINES else strategy.name,
         world_size=processes.world_size,
         seconds=time.monotonic() - started,
+        fit=summary,
     )
     result = dataclasses.replace(
         result,

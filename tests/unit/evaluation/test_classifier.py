@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.classifier import (
+    REFERENCE_CLASSES,
     SoftmaxClassifier,
     fit_softmax,
     fit_softmax_blocks,
@@ -24,16 +25,24 @@ def rows(count: int = 200, width: int = 6, classes: int = 4) -> tuple[torch.Tens
     return centers[labels] + torch.randn(count, width, generator=draw) + 5, labels
 
 
+def at_4(penalty: float) -> float:
+    """The weight decay whose penalty is this for four classes."""
+    return penalty * 4 / REFERENCE_CLASSES
+
+
 def fit(x: torch.Tensor, y: torch.Tensor, decay: float = 1e-2) -> SoftmaxClassifier:
-    return fit_softmax(x, y, 4, ALONE, weight_decay=decay, iterations=500)
+    return fit_softmax(x, y, 4, ALONE, weight_decay=at_4(decay), iterations=500)
 
 
-def test_equals_scikit_learn_at_the_same_penalty() -> None:
-    x, y = rows()
+@pytest.mark.parametrize("classes", [4, 12])
+def test_equals_scikit_learn_at_the_same_penalty(classes: int) -> None:
+    """The penalty shrinks as one over the classes, as a class's share of the mean loss does."""
+    x, y = rows(50 * classes, classes=classes)
     length = float(x.square().sum(dim=1).mean().sqrt())
-    ours = fit(x, y).scores(x)
+    ours = fit_softmax(x, y, classes, ALONE, weight_decay=1e-3, iterations=500).scores(x)
     # scikit-learn minimizes C * sum of losses + ||W||^2 / 2 on inputs of unit mean square length
-    reference = LogisticRegression(C=1 / (1e-2 * len(y)), tol=1e-8, max_iter=10_000)
+    penalty = 1e-3 * 200 / classes
+    reference = LogisticRegression(C=1 / (penalty * len(y)), tol=1e-8, max_iter=10_000)
     reference.fit((x / length).numpy(), y.numpy())
     theirs = reference.predict_log_proba((x / length).numpy())
     np.testing.assert_allclose(ours.numpy(), theirs, atol=2e-3)
@@ -75,7 +84,7 @@ def test_rows_that_count_less_are_as_fewer_rows() -> None:
     often = torch.where(y == 3, 3, 1)
     weights = torch.tensor([1.0, 1.0, 1.0, 1 / 3])
     many_x, many_y = x.repeat_interleave(often, dim=0), y.repeat_interleave(often)
-    settings = {"weight_decay": 1e-2, "iterations": 500}
+    settings = {"weight_decay": at_4(1e-2), "iterations": 500}
     weighted = fit_softmax_blocks(
         lambda: zip(many_x.split(50), many_y.split(50), strict=True),
         x[:0], 4, ALONE, class_weights=weights, **settings,
@@ -100,13 +109,13 @@ def test_a_looser_tolerance_needs_fewer_passes_for_the_same_decisions(precision:
             x[:0],
             4,
             ALONE,
-            weight_decay=1e-3,
+            weight_decay=at_4(1e-3),
             iterations=500,
             tolerance=tolerance,
             precision=precision,
         )
 
-    exact = fit_softmax(x, y, 4, ALONE, weight_decay=1e-3, iterations=500)
+    exact = fit_softmax(x, y, 4, ALONE, weight_decay=at_4(1e-3), iterations=500)
     loose = fitted(1e-4)
     fitted(1e-9)
     assert passes[1e-4] < passes[1e-9]
@@ -117,7 +126,7 @@ def test_a_looser_tolerance_needs_fewer_passes_for_the_same_decisions(precision:
 
 def test_bfloat16_is_of_the_products_alone() -> None:
     x, y = rows()
-    settings = {"weight_decay": 1e-2, "iterations": 500}
+    settings = {"weight_decay": at_4(1e-2), "iterations": 500}
     exact = fit_softmax(x, y, 4, ALONE, **settings).scores(x)
     rounded = fit_softmax(x, y, 4, ALONE, precision="bfloat16", **settings).scores(x)
     assert 1e-5 < float((rounded - exact).abs().max()) < 0.3
