@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from gzsl_dist.config import Config
-from gzsl_dist.errors import InputError
+from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.metrics import ScoredRows, seen_unseen_curve
 from gzsl_dist.evaluation.result import Result
 from gzsl_dist.evaluation.score import ScoredProblem
@@ -20,6 +21,9 @@ from gzsl_dist.nested import flat
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch.utils.tensorboard import SummaryWriter
+
+MOST_CLASSES = 100
+"""Of the confusion picture: drawing the names of many more takes minutes."""
 
 LAYOUT = {
     "1 accuracy": {
@@ -50,6 +54,20 @@ LAYOUT = {
         "peak memory, GB": ["Multiline", ["memory/.*"]],
     },
 }
+
+
+def draw(pictures: Callable[[], None], processes: Processes) -> None:
+    """Let the first process make pictures, for which no other one waits; a failure is one line.
+
+    A run must not fail for what can be drawn again from its figures.
+    """
+    if not processes.is_first:
+        return
+    try:
+        pictures()
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        print(f"warning: a picture cannot be made ({reason[:200]})", file=sys.stderr, flush=True)
 
 
 def show_diagnostics(board: SummaryWriter, step: int, found: Diagnostics) -> None:
@@ -90,11 +108,7 @@ def show_projector(
 def show_result(
     folder: Path, config: Config, result: Result, scored: ScoredProblem, names: Sequence[str]
 ) -> None:
-    """The figures on test rows: curve, confusion, and the settings that gave them (hparams).
-
-    Raises:
-        InputError: nothing can be written.
-    """
+    """The figures on test rows: curve, confusion, and the settings that gave them (hparams)."""
     from torch.utils.tensorboard import SummaryWriter
 
     figures = {name: getattr(result, name) for name in ("U", "S", "H", "T1", "AUSUC")}
@@ -103,13 +117,10 @@ def show_result(
         name: value if isinstance(value, plain) else str(value)
         for name, value in flat(config.model_dump()).items()
     }
-    try:
-        with SummaryWriter(str(folder / "result")) as board:
-            show_scores(board, result.steps, scored.seen, scored.unseen, names)
-            finals = {f"result/{name}": value for name, value in figures.items()}
-            board.add_hparams(settings, finals, run_name=".", global_step=result.steps)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    with SummaryWriter(str(folder / "result")) as board:
+        finals = {f"result/{name}": value for name, value in figures.items()}
+        board.add_hparams(settings, finals, run_name=".", global_step=result.steps)
+        show_scores(board, result.steps, scored.seen, scored.unseen, names)
 
 
 def projection(found: Diagnostics) -> Figure:
@@ -155,14 +166,20 @@ def curve_figure(seen: ScoredRows, unseen: ScoredRows) -> Figure:
 
 
 def confusion_figure(unseen: ScoredRows, names: Sequence[str]) -> Figure:
-    """Shares of each unseen class's rows by the unseen class they were taken for."""
+    """Shares of each unseen class's rows by the unseen class they were taken for.
+
+    Of more than `MOST_CLASSES` classes, those that are least often right.
+    """
     from matplotlib.figure import Figure
 
-    classes, rows = np.unique(unseen.labels, return_inverse=True)
-    columns = np.searchsorted(classes, unseen.best_unseen)
-    inside = (columns < len(classes)) & (
-        classes[columns.clip(0, len(classes) - 1)] == unseen.best_unseen
-    )
+    present, counts = np.unique(unseen.labels, return_counts=True)
+    right = unseen.labels[unseen.labels == unseen.best_unseen]
+    accuracies = np.bincount(right, minlength=present.max() + 1)[present] / counts
+    classes = np.sort(present[np.argsort(accuracies, kind="stable")[:MOST_CLASSES]])
+    shown = np.isin(unseen.labels, classes)
+    rows, best = np.searchsorted(classes, unseen.labels[shown]), unseen.best_unseen[shown]
+    columns = np.searchsorted(classes, best)
+    inside = (columns < len(classes)) & (classes[columns.clip(0, len(classes) - 1)] == best)
     table = np.zeros((len(classes), len(classes)))
     np.add.at(table, (rows[inside], columns[inside]), 1)
     table /= np.bincount(rows)[:, None]
@@ -171,7 +188,9 @@ def confusion_figure(unseen: ScoredRows, names: Sequence[str]) -> Figure:
     axes.imshow(table, vmin=0, vmax=1, cmap="viridis")
     labels = [names[number] for number in classes]
     size = max(3, min(9, 300 // max(len(classes), 1)))
-    axes.set_xticks(range(len(classes)), labels, rotation=90, fontsize=size)
-    axes.set_yticks(range(len(classes)), labels, fontsize=size)
-    axes.set(xlabel="taken for", ylabel="unseen class", title="among unseen classes")
+    plain: dict[str, Any] = {"fontsize": size, "parse_math": False}  # a name may hold $
+    axes.set_xticks(range(len(classes)), labels, rotation=90, **plain)
+    axes.set_yticks(range(len(classes)), labels, **plain)
+    part = "" if len(classes) == len(present) else f", the worst {len(classes)} of {len(present)}"
+    axes.set(xlabel="taken for", ylabel="unseen class", title=f"among unseen classes{part}")
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +18,8 @@ from gzsl_dist.evaluation.score import ScoredProblem
 from gzsl_dist.evaluation.selection import validation_figures
 from gzsl_dist.files import atomic_write
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.monitoring.board import LAYOUT, show_diagnostics, show_projector, show_scores
-from gzsl_dist.monitoring.diagnostics import diagnose
+from gzsl_dist.monitoring.board import LAYOUT, draw, show_diagnostics, show_projector, show_scores
+from gzsl_dist.monitoring.diagnostics import Diagnostics, diagnose
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -88,6 +89,21 @@ class Logbook:
         except OSError as error:
             raise _unwritable(self._directory, error) from None
 
+    def sync(self) -> None:
+        """Bring all lines to the disk: a checkpoint must not outlive its step's; all must call.
+
+        Raises:
+            InputError: the disk is full, say.
+        """
+
+        def fsync() -> None:
+            try:
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                raise _unwritable(self._directory, error) from None
+
+        self._processes.once(fsync)
+
     def look(
         self,
         step: int,
@@ -109,28 +125,22 @@ class Logbook:
         Returns:
             Figures for this step's line; more of them on the first process.
         """
-        return self._processes.together(lambda: self._look(step, networks, problem, config, scored))
 
-    def _look(
-        self,
-        step: int,
-        networks: Networks,
-        problem: Problem,
-        config: Config,
-        scored: ScoredProblem | None,
-    ) -> dict[str, float]:
-        figures = {} if scored is None else validation_figures(scored.seen, scored.unseen)
-        if not self._processes.is_first:
-            return figures
-        found = diagnose(networks, problem, config, unseen=scored is not None)
-        try:
+        def look() -> tuple[dict[str, float], Diagnostics]:
+            figures = {} if scored is None else validation_figures(scored.seen, scored.unseen)
+            if not self._processes.is_first:
+                return figures, Diagnostics()
+            return figures, diagnose(networks, problem, config, unseen=scored is not None)
+
+        def pictures() -> None:
             show_diagnostics(self._board, step, found)
             if scored is not None:
                 show_scores(self._board, step, scored.seen, scored.unseen, problem.names)
             if step == config.train.steps:
                 show_projector(self._board, step, found, problem.names)
-        except OSError as error:
-            raise _unwritable(self._directory, error) from None
+
+        figures, found = self._processes.together(look)
+        draw(pictures, self._processes)
         return figures | found.scalars
 
     def __enter__(self) -> Logbook:

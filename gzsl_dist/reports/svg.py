@@ -18,6 +18,7 @@ STYLE: dict[Any, Any] = {
     "xtick.color": INK, "ytick.color": INK, "legend.framealpha": 0, "legend.edgecolor": "none",
     "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": "medium",
     "grid.color": "#808080", "axes.unicode_minus": True,
+    "text.parse_math": False,  # the names of classes and runs may hold $
 }  # fmt: skip
 
 

@@ -274,6 +274,7 @@ def fit(
                     latest |= oracle(step, networks) if oracle is not None else {}
                 logbook.write(step, latest)
             if saving:
+                logbook.sync()
                 state = trainer.state(step, latest.get("validation/H") if validating else None)
                 checkpoint.save(folder, state, made, processes, config.checkpoint.keep)
             if looking or saving:

@@ -35,7 +35,7 @@ from gzsl_dist.evaluation.selection import (
 from gzsl_dist.inference.assemble import assemble
 from gzsl_dist.inference.model import FILE as MODEL_FILE
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.monitoring.board import show_result
+from gzsl_dist.monitoring.board import draw, show_result
 from gzsl_dist.monitoring.logbook import read_metrics
 from gzsl_dist.monitoring.progress import say
 from gzsl_dist.monitoring.tables import print_result
@@ -153,11 +153,12 @@ def finish(
         test_rows=count_reads(guard, directory, processes),
         oracle=processes.once(lambda: best_on_test(read_metrics(directory / "metrics.jsonl"))),
     )
-    processes.once(
-        lambda: show_result(directory / "tensorboard", config, result, scored, problem.names)
-    )
     processes.once(lambda: result.write(path))
     print_result(result, directory, processes)
+    draw(
+        lambda: show_result(directory / "tensorboard", config, result, scored, problem.names),
+        processes,
+    )
     return result
 
 

@@ -1,0 +1,125 @@
+"""Pictures: any class names, any number of classes, and no run that fails for one."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from gzsl_dist.data.digits import digits_dataset
+from gzsl_dist.evaluation.metrics import ScoredRows
+from gzsl_dist.evaluation.result import Result
+from gzsl_dist.monitoring import board, logbook
+from gzsl_dist.monitoring.logbook import read_metrics
+from gzsl_dist.reports.canvas import one_axes
+from gzsl_dist.reports.svg import picture
+from gzsl_dist.training import run as whole_run
+
+from ..training.test_guard import config, train
+
+MATHEMATICS = "Ba$$in"
+"""A name that matplotlib takes for mathematics, and cannot read."""
+
+
+def scored(classes: int, wrong: int) -> ScoredRows:
+    """Two rows of each class, right ones but for the second row of the first `wrong` classes."""
+    labels = np.repeat(np.arange(classes), 2)
+    predicted = labels.copy()
+    predicted[1 : 2 * wrong : 2] = (labels[1 : 2 * wrong : 2] + 1) % classes
+    return ScoredRows(labels, best_seen=0 * labels, best_unseen=predicted, lead=0.0 * labels)
+
+
+def svg(figure: Figure) -> str:
+    text = io.StringIO()
+    figure.savefig(text, format="svg")
+    return text.getvalue()
+
+
+def test_names_are_not_mathematics() -> None:
+    figure = board.confusion_figure(scored(3, 1), [MATHEMATICS, "_^{", "$x$"])
+    ticks = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert ticks == [MATHEMATICS, "_^{", "$x$"]
+    svg(figure)
+
+
+def test_names_in_a_report_are_not_mathematics() -> None:
+    def draw() -> Figure:
+        figure, axes = one_axes()
+        axes.plot([0, 1], [0, 1], label=MATHEMATICS)
+        axes.set_xticks([0, 1], [MATHEMATICS, "bird"])
+        axes.legend()
+        return figure
+
+    assert picture("names", "names", draw).count(MATHEMATICS) == 2
+
+
+def test_of_many_classes_the_worst_are_shown() -> None:
+    names = [f"class {number}" for number in range(600)]
+    axes = board.confusion_figure(scored(600, 30), names).axes[0]
+    ticks = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(ticks) == board.MOST_CLASSES
+    assert ticks[:30] == names[:30]
+    assert axes.get_title() == "among unseen classes, the worst 100 of 600"
+    table = np.asarray(axes.images[0].get_array())
+    assert table[0, 0] == table[0, 1] == 0.5
+    assert table[99, 99] == 1
+
+
+def test_a_run_with_such_a_class_ends_without_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = digits_dataset()
+    names = tuple(f"{MATHEMATICS} {name}" for name in dataset.classes)
+    train(dataclasses.replace(dataset, classes=names), config(tmp_path / "run"))
+    assert "warning" not in capsys.readouterr().err
+
+
+def test_what_cannot_be_drawn_is_one_line_and_the_result_is_there_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run" / "result.json"
+    there: list[bool] = []
+
+    def fail(*_: object) -> None:
+        there.append(path.exists())
+        raise ValueError("no\nfont")
+
+    monkeypatch.setattr(whole_run, "show_result", fail)
+    monkeypatch.setattr(logbook, "show_scores", fail)
+    result = train(digits_dataset(), config(tmp_path / "run"))
+    assert Result.read(path) == result
+    assert there == [False, False, False, True], "three validations, and the end"
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert warnings == ["warning: a picture cannot be made (no font)"] * 4
+
+
+def test_a_checkpoint_does_not_outlive_the_line_of_its_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power failure, metrics.jsonl must know each step that there is a checkpoint of."""
+    synced: dict[Path, int] = {}
+    checked: list[int] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def note_fsync(handle: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        if path.name == "metrics.jsonl":
+            synced[path] = max((line["step"] for line in read_metrics(path)), default=0)
+        fsync(handle)
+
+    def note_replace(self: Path, target: Path) -> Path:
+        if target.name.startswith("step-"):
+            step = int(target.name.removeprefix("step-"))
+            assert synced[target.parents[1] / "metrics.jsonl"] == step
+            checked.append(step)
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(Path, "replace", note_replace)
+    train(digits_dataset(), config(tmp_path / "run"))
+    assert checked[:3] == [2, 4, 6]
