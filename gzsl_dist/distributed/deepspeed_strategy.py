@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from gzsl_dist.config_file import read_yaml
 from gzsl_dist.distributed import launch_environment
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import Processes, collective_backend
 from gzsl_dist.distributed.strategies import (
     MOMENTS,
     STEP,
     OptimizerState,
     Trainable,
+    adam_state,
     trained_parameters,
 )
 from gzsl_dist.errors import InputError
@@ -76,7 +77,10 @@ class DeepSpeedStrategy:
         if not dist.is_initialized():  # DeepSpeed wants a group even for one process
             meeting_point = Path(tempfile.mkdtemp()) / "rendezvous"
             dist.init_process_group(
-                "gloo", init_method=meeting_point.as_uri(), rank=0, world_size=1
+                collective_backend(processes.device),
+                init_method=meeting_point.as_uri(),
+                rank=0,
+                world_size=1,
             )
 
     def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
@@ -171,8 +175,7 @@ class DeepSpeedTrainable:
         """See `Trainable`."""
         if self.stage == 0:
             for name, parameter in self.parameters.items():
-                moments = {key: state[name][key].to(parameter, copy=True) for key in MOMENTS}
-                self.optimizer.state[parameter] = {STEP: state[name][STEP].clone(), **moments}
+                self.optimizer.state[parameter] = adam_state(state[name], parameter)
             return
         steps = next(iter(state.values()))[STEP]
         # ZeRO makes its states, flat and partitioned, in the first step; make them now, to fill.
@@ -183,7 +186,8 @@ class DeepSpeedTrainable:
         )
         for flat in flat_parts:
             moments = {key: torch.zeros_like(flat) for key in MOMENTS}
-            self._adam.state[flat] = {STEP: steps.clone(), **moments}
+            # also the step: a fused kernel of a GPU reads it there
+            self._adam.state[flat] = {STEP: steps.to(flat.device, copy=True), **moments}
         if self.stage < 3:
             self.optimizer._lazy_init_hp_params_optimizer_state()
         for name, parameter in self.parameters.items():

@@ -203,6 +203,11 @@ def _appears(path: Path) -> bool:
     return False
 
 
+def collective_backend(device: torch.device) -> str:
+    """What carries tensors of a device between processes."""
+    return "nccl" if device.type == "cuda" else "gloo"
+
+
 @contextmanager
 def start_processes(
     device: str = "auto", timeout: int = 300, *, quiet: bool = False
@@ -230,14 +235,13 @@ def start_processes(
         yield Processes(0, 1, chosen, quiet=quiet)
         return
     launch_environment.name_meeting_point()
-    backend = "nccl" if chosen.type == "cuda" else "gloo"
     try:
         store, *_ = next(rendezvous("env://", rank, world_size, timeout=timedelta(seconds=timeout)))
         # After a restart, torchrun's store still holds the addresses of the dead processes.
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         store = PrefixStore(f"attempt {attempt}", store)
         dist.init_process_group(
-            backend,
+            collective_backend(chosen),
             store=store,
             rank=rank,
             world_size=world_size,

@@ -115,8 +115,16 @@ class LocalTrainable:
     def load_state_dict(self, state: OptimizerState) -> None:
         """See `Trainable`."""
         for name, parameter in self.parameters.items():
-            moments = {key: state[name][key].to(parameter, copy=True) for key in MOMENTS}
-            self.optimizer.state[parameter] = {STEP: state[name][STEP].clone(), **moments}
+            self.optimizer.state[parameter] = adam_state(state[name], parameter)
+
+
+def adam_state(saved: dict[str, Tensor], parameter: Tensor) -> dict[str, Tensor]:
+    """A parameter's state in `OptimizerState`, copied to where the parameter is.
+
+    The step too, in its own type: a fused kernel of a GPU reads it there.
+    """
+    moments = {key: saved[key].to(parameter, copy=True) for key in MOMENTS}
+    return {STEP: saved[STEP].to(parameter.device, copy=True), **moments}
 
 
 def trained_parameters(objective: nn.Module) -> dict[str, nn.Parameter]:

@@ -41,7 +41,10 @@ class Group:
 
 @dataclass
 class Diagnostics:
-    """Scalars and histograms by TensorBoard tag; embeddings ``(rows, d_u)`` by group."""
+    """Scalars and histograms by TensorBoard tag; embeddings ``(rows, d_u)`` by group.
+
+    All tensors are in host memory, wherever the networks are: they end as pictures.
+    """
 
     scalars: dict[str, float] = field(default_factory=dict)
     histograms: dict[str, Tensor] = field(default_factory=dict)
@@ -65,7 +68,7 @@ def diagnose(networks: Networks, problem: Problem, config: Config, *, unseen: bo
             _compare_features(found, name, group.labels, group.real, group.synthetic)
         for kind, rows in (("real", group.real), ("synthetic", group.synthetic)):
             if rows is not None and networks.embedding is not None:
-                embedded = networks.embedding(rows.to(networks.generator.output.weight))[1]
+                embedded = networks.embedding(rows.to(networks.generator.output.weight))[1].cpu()
                 found.embeddings[f"{kind} {name}"] = (embedded, group.labels)
                 _compare_pairs(found, f"{kind}_{name}", embedded, group.labels)
     if "real seen" in found.embeddings:
@@ -198,7 +201,7 @@ def _look_at_prototypes(
     settings = config.loss.prototype
     if networks.prototypes is None:
         return
-    semantics = problem.semantics[: problem.seen_count].to(embedded)
+    semantics = problem.semantics[: problem.seen_count].to(networks.generator.output.weight)
     prototypes = networks.prototypes(semantics, slice(0, problem.seen_count)).to(embedded)
     similarity = prototypes @ prototypes.T
     similarity.fill_diagonal_(-torch.inf)
@@ -222,5 +225,5 @@ def plane(embeddings: Tensor) -> NDArray[np.float32]:
     """``(rows, 2)``: the first two principal components of ``(rows, d)``."""
     centered = embeddings.float() - embeddings.float().mean(dim=0)
     _, _, directions = torch.linalg.svd(centered, full_matrices=False)
-    result: NDArray[np.float32] = (centered @ directions[:2].T).numpy()
+    result: NDArray[np.float32] = (centered @ directions[:2].T).cpu().numpy()
     return result
