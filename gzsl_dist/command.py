@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from gzsl_dist.distributed.launch_environment import is_one_of_several, is_reporting_process
-from gzsl_dist.errors import GzslError, InputError, OtherProcessError, PreemptedError
+from gzsl_dist.errors import (
+    GzslError,
+    InputError,
+    InterruptedRunError,
+    OtherProcessError,
+    PreemptedError,
+)
 from gzsl_dist.files import atomic_write
 
 OUTCOME_VARIABLE = "GZSL_OUTCOME_FILE"
@@ -48,9 +54,9 @@ def positive_integer(text: str) -> int:
     return value
 
 
-def tell(message: str) -> None:
+def tell(message: str, *, prefix: str = "error: ") -> None:
     """Print an error in one line."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{prefix}{' '.join(message.split())}", file=sys.stderr)
 
 
 def _report_outcome(error: GzslError) -> None:
@@ -77,7 +83,7 @@ def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> NoRet
     except GzslError as error:
         silent = not (error.speaks or is_reporting_process())
         if not silent:
-            tell(str(error))
+            tell(str(error), prefix="error: " if error.is_failure else "")
             _report_outcome(error)
         code = error.exit_code
         if isinstance(error, PreemptedError) and os.environ.get(OUTCOME_VARIABLE):
@@ -86,7 +92,9 @@ def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> NoRet
         tell(f"{error.filename or 'file'}: {error.strerror or error}")
         code = InputError.exit_code
     except KeyboardInterrupt:
-        code = 130
+        if is_reporting_process():
+            tell("interrupted", prefix="")
+        code = InterruptedRunError.exit_code
     sys.stdout.flush()
     sys.stderr.flush()
     if silent:

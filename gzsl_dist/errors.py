@@ -7,6 +7,7 @@ class GzslError(Exception):
     """A failure that is told to the user in one line; `exit_code` is what the command returns."""
 
     exit_code = 1
+    is_failure = True  # whether the line that tells it begins with "error: "
     speaks = False  # whether this process tells it, though it is not the first of the job
 
 
@@ -36,3 +37,10 @@ class PreemptedError(GzslError):
     """A signal asked to stop and a checkpoint was saved; the same command resumes."""
 
     exit_code = 75
+
+
+class InterruptedRunError(PreemptedError):
+    """A person pressed Ctrl-C: no failure, and nothing that a scheduler should start again."""
+
+    exit_code = 130
+    is_failure = False

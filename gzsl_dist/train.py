@@ -11,6 +11,7 @@ import sys
 from gzsl_dist.command import CommandParser, run_command
 from gzsl_dist.command_line import add_setting_arguments, config_from_arguments
 from gzsl_dist.config_file import to_yaml
+from gzsl_dist.errors import InterruptedRunError
 from gzsl_dist.planning.command import add_plan_arguments, check_plan_arguments, print_plan
 from gzsl_dist.training.stop_signal import stop_signal
 
@@ -40,7 +41,13 @@ def main(arguments: list[str]) -> int:
 
         timeout = config.train.collective_timeout
         with start_processes(config.train.device, timeout, quiet=known.quiet) as processes:
-            run(config, processes, stop)
+            try:
+                run(config, processes, stop)
+            except KeyboardInterrupt:
+                raise InterruptedRunError(
+                    "interrupted between training steps; the same command resumes from the newest "
+                    "checkpoint"
+                ) from None
     return 0
 
 

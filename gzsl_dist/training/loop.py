@@ -16,7 +16,7 @@ from gzsl_dist.data.problem import Problem
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy
-from gzsl_dist.errors import DivergedError, PreemptedError
+from gzsl_dist.errors import DivergedError, InterruptedRunError, PreemptedError
 from gzsl_dist.evaluation.score import ScoredProblem
 from gzsl_dist.models.networks import Networks, build_networks
 from gzsl_dist.monitoring.logbook import Logbook
@@ -251,6 +251,7 @@ def fit(
     with (
         Logbook(directory, processes, done) as logbook,
         StepProgress(title, steps, done, processes) as progress,
+        stop.in_steps(),
     ):
         for step in range(done + 1, steps + 1):
             with throughput.step():
@@ -281,8 +282,9 @@ def fit(
                 throughput.restart(step)
             progress.advance(step, latest)
             if stopping:  # after the last step too: evaluation takes longer than a grace period
-                raise PreemptedError(
-                    f"stopped by a signal after step {step} of {steps}; a checkpoint was saved, "
-                    "the same command resumes"
-                )
+                interrupted = processes.any(stop.interrupted)
+                text = f"after step {step} of {steps}; a checkpoint was saved, the same command"
+                if interrupted:
+                    raise InterruptedRunError(f"{title}: interrupted {text} resumes")
+                raise PreemptedError(f"stopped by a signal {text} resumes")
     return trainer.whole_networks()

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from gzsl_dist.errors import GzslError, InputError, PreemptedError
+from gzsl_dist.errors import GzslError, InputError, InterruptedRunError, PreemptedError
 from gzsl_dist.files import atomic_write, read_json_object
 
 FILE = "state.json"
@@ -71,6 +71,9 @@ def recorded_state(directory: Path, writes: bool) -> Iterator[None]:
     except BaseException as error:
         name, code = "failed", 1
         if isinstance(error, GzslError):
+            code = error.exit_code
+        if isinstance(error, KeyboardInterrupt):
+            error = InterruptedRunError("interrupted between training steps")
             code = error.exit_code
         if isinstance(error, PreemptedError):
             name = "preempted"

@@ -2,8 +2,8 @@
 
     stopping.py CALL SIGNAL [the trainer's arguments]
 
-CALL counts the training steps of this start, from 1, those of model selection too. Of several
-processes, the last one alone gets the signal.
+CALL counts the training steps of this start, from 1, those of model selection too; 0 is the fit of
+the classifier after them. Of several processes, the last one alone gets the signal.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from gzsl_dist.command import run_command
 from gzsl_dist.train import main
+from gzsl_dist.training import run
 from gzsl_dist.training.loop import Trainer
 
 
@@ -28,6 +29,13 @@ def stop_before(call: int, number: signal.Signals) -> None:
             os.kill(os.getpid(), number)
         return train_step(self, step)
 
+    def signalled(*arguments: Any) -> Any:
+        os.kill(os.getpid(), number)
+        return fit_classifier(*arguments)
+
+    fit_classifier = run.fit_classifier
+    if call == 0:
+        run.fit_classifier = signalled
     last_rank = int(os.environ.get("WORLD_SIZE", "1")) - 1
     Trainer.train_step = counted  # type: ignore[method-assign]
 

@@ -169,6 +169,37 @@ def test_stopped_in_selection_on_two_processes_and_resumed_on_one(
         assert result_of(directory)[name] == result_of(finished)[name]
 
 
+def test_ctrl_c_saves_ends_in_one_line_and_resumes(tmp_path: Path) -> None:
+    arguments = [*SMALL, "--run.dir", tmp_path / "r", "--evaluation.calibration", "none"]
+    stopped = run_stopped(7, "SIGINT", *arguments)
+    assert stopped.returncode == 130
+    line = "training: interrupted after step 7 of 12; a checkpoint was saved, the same command"
+    assert stopped.stderr == f"{line} resumes\n"
+    done = run("train", *arguments)
+    assert done.returncode == 0, done.stderr
+    assert "training: resuming after step 7 of 12" in done.stdout
+
+
+def test_ctrl_c_at_one_of_two_processes_saves_and_is_told_once(tmp_path: Path) -> None:
+    arguments = [*SMALL, "--run.dir", tmp_path / "r", "--evaluation.calibration", "none"]
+    stopped = run_stopped(7, "SIGINT", *arguments, processes=2)
+    assert stopped.stderr.count("interrupted after step 7 of 12") >= 1
+    lines = [line for line in stopped.stderr.splitlines() if line.startswith("training: ")]
+    assert len(lines) == 1, stopped.stderr
+    assert "error: " not in stopped.stderr
+    assert (tmp_path / "r" / "checkpoints" / "step-00000007").is_dir()
+
+
+def test_ctrl_c_outside_of_steps_ends_in_one_line(tmp_path: Path) -> None:
+    arguments = [*SMALL, "--run.dir", tmp_path / "r", "--evaluation.calibration", "none"]
+    stopped = run_stopped(0, "SIGINT", *arguments)
+    assert stopped.returncode == 130
+    assert stopped.stderr.startswith("interrupted between training steps; the same command")
+    assert stopped.stderr.count("\n") == 1
+    state = json.loads((tmp_path / "r" / "state.json").read_text())
+    assert (state["state"], state["exit_code"]) == ("preempted", 130)
+
+
 def test_a_finished_run_is_not_run_again(finished: Path) -> None:
     before = (finished / "result.json").stat().st_mtime_ns
     done = run("train", *SMALL, "--run.dir", finished)
