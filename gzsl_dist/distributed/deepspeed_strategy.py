@@ -194,6 +194,16 @@ class DeepSpeedTrainable:
             for key in MOMENTS:
                 self._fill(parameter, state[name][key], key)
 
+    def close(self) -> None:
+        """See `Trainable`."""
+        self.engine.destroy()
+        if self.stage < 3:
+            return
+        # Hooks that its modules do not list keep the engine alive; what it holds is large.
+        self._adam.state.clear()
+        for value in (*self.parameters.values(), *vars(self.optimizer).values()):
+            _free(value)
+
     @property
     def _adam(self) -> torch.optim.Optimizer:
         adam: torch.optim.Optimizer = self.optimizer.optimizer
@@ -211,6 +221,18 @@ class DeepSpeedTrainable:
         padded[: value.numel()] = value.flatten()
         rank = dist.get_rank()
         safe_set_local_optimizer_state(parameter, padded[rank * size : (rank + 1) * size], key)
+
+
+def _free(value: object) -> None:
+    """Give back the memory of a tensor, of ZeRO's part of it, or of all in lists and dicts."""
+    if isinstance(value, Tensor):
+        value.untyped_storage().resize_(0)
+        _free(getattr(value, "ds_tensor", None))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _free(each)
+    elif isinstance(value, dict):
+        _free(list(value.values()))
 
 
 def read_deepspeed_file(path: Path) -> dict[str, Any]:

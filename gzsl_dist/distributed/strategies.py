@@ -46,6 +46,9 @@ class Trainable(Protocol):
     def load_state_dict(self, state: OptimizerState) -> None:
         """Restore `state_dict`, made by any strategy at any number of processes."""
 
+    def close(self) -> None:
+        """Let go of weights and moments; neither this nor the objective is used after."""
+
 
 class Strategy(Protocol):
     """One way to train objectives: on one process, by DDP, and so on."""
@@ -116,6 +119,9 @@ class LocalTrainable:
         """See `Trainable`."""
         for name, parameter in self.parameters.items():
             self.optimizer.state[parameter] = adam_state(state[name], parameter)
+
+    def close(self) -> None:
+        """See `Trainable`. All is freed with the last reference."""
 
 
 def adam_state(saved: dict[str, Tensor], parameter: Tensor) -> dict[str, Tensor]:

@@ -149,6 +149,11 @@ class Trainer:
         optimizers = {name: side.state_dict() for name, side in self.sides.items()}
         return checkpoint.SavedState(step, networks, optimizers, validation_h)
 
+    def close(self) -> None:
+        """Free what both sides hold; the training that follows needs as much."""
+        for side in self.sides.values():
+            side.close()
+
 
 @dataclass
 class PendingLosses:
@@ -287,4 +292,6 @@ def fit(
                 if interrupted:
                     raise InterruptedRunError(f"{title}: interrupted {text} resumes")
                 raise PreemptedError(f"stopped by a signal {text} resumes")
-    return trainer.whole_networks()
+    networks = trainer.whole_networks()
+    trainer.close()
+    return networks
