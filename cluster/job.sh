@@ -44,15 +44,11 @@ launch/torchrun.sh trains without it"
 would run"
 }
 
-choose_config() { # DEFAULT...: the first whose data are there, else the first
-    local file data
-    for file in "$@"; do
-        data="$(sed -n 's/^  path: *//p' "$file" | head -n 1)"
-        [ "$data" = digits ] || [ -e "$data" ] || continue
-        echo "$file"
-        return
-    done
-    echo "$1"
+choose_config() { # DEFAULT...: sets `config` to the first whose data are there, else the first
+    config="$1"
+    [ -z "$install" ] || return 0 # no environment that could read them
+    ask_gzsl gzsl_dist.job --choose-config "$@" || fail 2 "$answer"
+    config="$answer"
 }
 
 # --- launching ---------------------------------------------------------------------------------
@@ -187,7 +183,7 @@ prepare_job() { # ARGUMENTS
 }
 
 train_job() { # DEFAULT_CONFIG... -- ARGUMENTS
-    local defaults=() arguments=() argument given_config="" run_dir
+    local defaults=() arguments=() argument given_config="" config run_dir
     while [ "$1" != -- ]; do
         defaults+=("$1")
         shift
@@ -200,7 +196,9 @@ train_job() { # DEFAULT_CONFIG... -- ARGUMENTS
         case "$argument" in --config | --config=*) given_config=1 ;; esac
     done
     if [ -z "$given_config" ]; then
-        arguments=(--config "${CONFIG:-$(choose_config "${defaults[@]}")}" "${arguments[@]}")
+        config="${CONFIG:-}"
+        [ -n "$config" ] || choose_config "${defaults[@]}"
+        arguments=(--config "$config" "${arguments[@]}")
     fi
     [ "$signal" = USR1 ] || arguments+=(--train.stop_signals "SIGTERM,SIG$signal")
     if wants_dry_run "$@"; then

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from gzsl_dist.config import Config
-from gzsl_dist.config_file import read_yaml
+from gzsl_dist.config_file import read_settings
 from gzsl_dist.errors import InputError
 from gzsl_dist.nested import merge
 from gzsl_dist.settings import EMBEDDED
@@ -71,7 +71,7 @@ def config_from_arguments(arguments: argparse.Namespace, unknown: Sequence[str])
         _put(overrides, name.split("."), None if value == "null" else value)
     data = given.get("data.path", EMBEDDED)
     from_file = (
-        read_yaml(Path(arguments.config)) if arguments.config else values_to_start_from(data)
+        read_settings(Path(arguments.config)) if arguments.config else values_to_start_from(data)
     )
     config = _validated(merge(from_file, overrides), given, arguments.config)
     if config.run.dir is None:
@@ -84,7 +84,7 @@ def config_from_arguments(arguments: argparse.Namespace, unknown: Sequence[str])
 
 def values_to_start_from(data: str) -> dict[str, Any]:
     """What stands where no configuration file is given: of the embedded data set, its own file."""
-    return read_yaml(Path(__file__).with_name("digits.yaml")) if data == EMBEDDED else {}
+    return read_settings(Path(__file__).with_name("digits.yaml")) if data == EMBEDDED else {}
 
 
 def _validated(values: dict[str, Any], given: dict[str, Any], file: str | None) -> Config:

@@ -34,6 +34,7 @@ FREE_TO_DIFFER = (
     "evaluation.final",
     "evaluation.in_memory",
     "train.strategy",
+    "train.zero_stage",
     "train.deepspeed_config",
     "train.device",
     "train.collective_timeout",

@@ -2,42 +2,87 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from gzsl_dist import yaml_text
 from gzsl_dist.config import Config
 from gzsl_dist.errors import InputError
+from gzsl_dist.nested import nested
 
 
 def to_yaml(config: Config) -> str:
     """The complete configuration as YAML; reading it back gives the same."""
-    return yaml.safe_dump(config.model_dump(), sort_keys=False)
+    return yaml_text.dump(config.model_dump())
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file's mapping.
+def read_settings(path: Path) -> dict[str, Any]:
+    """A configuration file's settings, nested; ``train.steps: 5`` is one as well.
 
     Raises:
-        InputError: missing, not YAML, or not a mapping.
+        InputError: as in `read_yaml`, or a setting is given twice, in both forms.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return nested(read_yaml(path))
+    except ValueError as error:
+        raise InputError(f"configuration file {path}: {error}") from None
+
+
+def read_yaml(
+    path: Path,
+    what: str = "configuration file",
+    remedy: str = "give an existing file with --config",
+) -> dict[str, Any]:
+    """The mapping in a YAML or JSON file.
+
+    Args:
+        path: read as JSON where its name ends so, or where it is JSON.
+        what: the file is called in errors, before its path.
+        remedy: says what to do where it cannot be read.
+
+    Raises:
+        InputError: missing, not YAML, a key given twice, or not a mapping.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = _values(text, json_only=path.suffix == ".json")
     except OSError as error:
-        raise InputError(
-            f"configuration file {path}: cannot be read ({error.strerror}); give an existing "
-            "file with --config"
-        ) from None
+        raise InputError(f"{what} {path}: cannot be read ({error.strerror}); {remedy}") from None
     except (yaml.YAMLError, ValueError) as error:  # a date that does not exist is a ValueError
+        language = "JSON" if path.suffix == ".json" else "YAML"
         reason = " ".join(str(error).split())
-        raise InputError(f"configuration file {path}: not YAML ({reason})") from None
+        if "is given twice" in reason:
+            raise InputError(f"{what} {path}: {reason}; keep one") from None
+        raise InputError(f"{what} {path}: not {language} ({reason})") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise InputError(
-            f"configuration file {path}: must hold lines 'section:', not a {type(values).__name__}"
+            f"{what} {path}: must hold lines 'section:', not a {type(values).__name__}"
         )
+    return values
+
+
+def _values(text: str, *, json_only: bool) -> Any:
+    """JSON is not YAML 1.1: 5e8 is a number in it, and it may be indented by tabs."""
+    if json_only or text.lstrip().startswith("{"):
+        try:
+            return json.loads(text, object_pairs_hook=_unique)
+        except json.JSONDecodeError:
+            if json_only:
+                raise
+    return yaml_text.load(text)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"{key} is given twice")
+        values[key] = value
     return values
 
 
@@ -51,7 +96,7 @@ def read_run_config(run: Path) -> Config:
     if not path.is_file():
         raise InputError(f"{path}: no such file; name a run directory made by gzsl_dist.train")
     try:
-        return Config.model_validate(read_yaml(path))
+        return Config.model_validate(read_settings(path))
     except ValueError:
         raise InputError(
             f"{path}: not a configuration written by this version of gzsl_dist.train"

@@ -1,7 +1,8 @@
 """Check what a cluster job is about to run, before it takes the GPUs: ``python -m gzsl_dist.job``.
 
 Takes the trainer's own options. Prints the run directory; wrong settings, missing data and missing
-packages end it with exit code 2 and one line. `cluster/job.sh` calls it.
+packages end it with exit code 2 and one line. With --choose-config, it prints the first of these
+configuration files whose data are there, or the first. `cluster/job.sh` calls it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from gzsl_dist.command import CommandParser, run_command
 from gzsl_dist.command_line import add_setting_arguments, config_from_arguments, setting_fields
 from gzsl_dist.config import Config
+from gzsl_dist.config_file import read_settings
 from gzsl_dist.errors import InputError
 from gzsl_dist.run_names import run_name
 from gzsl_dist.settings import EMBEDDED
@@ -27,7 +29,11 @@ def main(arguments: list[str]) -> int:
     parser = CommandParser(prog="python -m gzsl_dist.job", description=__doc__)
     parser.usage = "%(prog)s [--config FILE] [--section.key VALUE ...]"
     add_setting_arguments(parser)
+    parser.add_argument("--choose-config", metavar="FILE", nargs="+", help="choose a configuration")
     known, unknown = parser.parse_known_args(arguments)
+    if known.choose_config:
+        print(choose_config(known.choose_config))
+        return 0
     config = config_from_arguments(known, unknown)
     names = {name for name, _ in setting_fields()}
     given = {name: str(value) for name, value in vars(known).items() if name in names}
@@ -40,6 +46,20 @@ def main(arguments: list[str]) -> int:
     check_writable(directory)
     print(directory)
     return 0
+
+
+def choose_config(files: list[str]) -> str:
+    """The first of these configuration files whose data are there, else the first.
+
+    Raises:
+        InputError: a file is no configuration.
+    """
+    for file in files:
+        data = read_settings(Path(file)).get("data")
+        path = data.get("path", EMBEDDED) if isinstance(data, dict) else EMBEDDED
+        if path == EMBEDDED or Path(path).exists():
+            return file
+    return files[0]
 
 
 def check_packages(config: Config) -> None:
@@ -99,9 +119,7 @@ def check_writable(directory: Path) -> None:
 
 
 def _names_its_directory(file: str) -> bool:
-    from gzsl_dist.config_file import read_yaml
-
-    section = read_yaml(Path(file)).get("run")
+    section = read_settings(Path(file)).get("run")
     return isinstance(section, dict) and section.get("dir") is not None
 
 

@@ -35,3 +35,29 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             result[prefix + key] = value
     return result
+
+
+def nested(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings whose names may be dotted, at any level, as a tree; the reverse of `flat`.
+
+    Raises:
+        ValueError: a setting is given twice, such as by ``a: {b: 1}`` and ``a.b: 1``.
+    """
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        value = nested(value) if isinstance(value, dict) else value
+        *path, last = key.split(".") if isinstance(key, str) else [key]
+        for name in reversed(path):
+            last, value = name, {last: value}
+        _join(result, last, value, "")
+    return result
+
+
+def _join(tree: dict[str, Any], key: str, value: Any, prefix: str) -> None:
+    if key not in tree:
+        tree[key] = value
+    elif isinstance(tree[key], dict) and isinstance(value, dict):
+        for name, part in value.items():
+            _join(tree[key], name, part, f"{prefix}{key}.")
+    else:
+        raise ValueError(f"{prefix}{key} is given twice; keep one")

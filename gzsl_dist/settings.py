@@ -46,6 +46,14 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
+def _text_of_bool(value: Any) -> Any:
+    """YAML reads true and false as such, though they are two of several words here."""
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+InMemory = Annotated[Literal["auto", "true", "false"], BeforeValidator(_text_of_bool)]
+
+
 def _catchable_signal(name: str) -> str:
     known = {number.name for number in signal.Signals} - {"SIGKILL", "SIGSTOP"}
     if name not in known:
@@ -70,7 +78,7 @@ class DataSettings(Section):
     path: PathText = Field(
         EMBEDDED, description="A file made by `gzsl_dist.prepare`, or `digits`, the embedded set."
     )
-    in_memory: Literal["auto", "true", "false"] = Field(
+    in_memory: InMemory = Field(
         "auto",
         description="Whether features are held in memory or read from the file row by row; auto: "
         "in memory up to a quarter of what is free, shared by a machine's processes.",
@@ -187,8 +195,15 @@ class TrainSettings(Section):
     strategy: Literal["auto", "single", "ddp", "deepspeed"] = Field(
         "auto", description="How processes work together; auto: single at one, ddp above."
     )
-    deepspeed_config: PathText = Field(
-        "configs/deepspeed/zero1.yaml", description="DeepSpeed's own file: ZeRO stage and such."
+    zero_stage: Annotated[int, Field(ge=0, le=3)] = Field(
+        1,
+        description="With strategy deepspeed, what is partitioned over the processes: 0 nothing, 1 "
+        "optimizer states, 2 gradients too, 3 parameters too.",
+    )
+    deepspeed_config: PathText | None = Field(
+        None,
+        description="DeepSpeed's own file, YAML or JSON, in place of zero_stage: stage, sizes of "
+        "buffers and such.",
     )
     precision: Literal["float32", "bfloat16", "float64"] = Field(
         "float32",
@@ -247,7 +262,7 @@ class EvaluationSettings(Section):
     )
     every: PositiveInt = Field(100, description="Steps between validations (selection).")
     rows_per_class: PositiveInt = Field(100, description="Synthetic rows of each unseen class.")
-    in_memory: Literal["auto", "true", "false"] = Field(
+    in_memory: InMemory = Field(
         "auto",
         description="Whether these rows are held in memory, or in a bank in the run directory "
         "while the classifier is fitted; auto: in memory up to a quarter of what is free.",

@@ -7,4 +7,4 @@ make_environment deepspeed
 # The launcher's own default port is the same for every job of a machine.
 port="${MASTER_PORT:-$(python -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')}"
 exec deepspeed --num_accelerators "${PROCESSES:--1}" --master_port "$port" --module gzsl_dist.train \
-    --train.strategy deepspeed --train.deepspeed_config "$here/configs/deepspeed/zero${ZERO:-1}.yaml" "$@"
+    --train.strategy deepspeed --train.zero_stage "${ZERO:-1}" "$@"

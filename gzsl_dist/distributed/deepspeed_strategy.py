@@ -14,7 +14,7 @@ import torch.distributed as dist
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from gzsl_dist.config_file import read_yaml
+from gzsl_dist.deepspeed_file import deepspeed_options
 from gzsl_dist.distributed import launch_environment
 from gzsl_dist.distributed.processes import Processes, collective_backend
 from gzsl_dist.distributed.strategies import (
@@ -33,7 +33,7 @@ ALLOWED = ("zero_optimization", "comms_logger", "wall_clock_breakdown")
 
 
 class DeepSpeedStrategy:
-    """DeepSpeed engines with the ZeRO stage of a DeepSpeed file.
+    """DeepSpeed engines with the ZeRO stage of the settings.
 
     Args:
         settings: the optimizer's, and the file.
@@ -56,10 +56,10 @@ class DeepSpeedStrategy:
             ) from None
         if settings.precision == "float64":
             raise InputError(
-                "train.precision float64: DeepSpeed's optimizers work in float32; use float32 or "
-                "another train.strategy"
+                "train.precision float64: DeepSpeed's optimizers work in float32; add "
+                "--train.precision float32 (the digits' own settings say float64)"
             )
-        self.file = read_deepspeed_file(Path(settings.deepspeed_config))
+        self.file = checked_options(settings)
         self.stage: int = self.file["zero_optimization"]["stage"]
         if self.stage == 3 and settings.compile:
             raise InputError(
@@ -235,14 +235,13 @@ def _free(value: object) -> None:
         _free(list(value.values()))
 
 
-def read_deepspeed_file(path: Path) -> dict[str, Any]:
-    """Read and check a DeepSpeed file, YAML or JSON.
+def checked_options(settings: TrainSettings) -> dict[str, Any]:
+    """Read and check what DeepSpeed is asked for.
 
     Raises:
         InputError: it cannot be read, sets what the run's settings decide, or ZeRO is unknown.
     """
-    file = read_yaml(path)
-    where = f"train.deepspeed_config {path}"
+    file, where = deepspeed_options(settings)
     for key in file:
         if key not in ALLOWED:
             raise InputError(

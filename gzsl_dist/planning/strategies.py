@@ -16,9 +16,8 @@ DDP as PyTorch does it; ZeRO as DeepSpeed 0.19 does it with weights in float32 (
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from gzsl_dist.config_file import read_yaml
+from gzsl_dist.deepspeed_file import deepspeed_options
 from gzsl_dist.errors import InputError
 from gzsl_dist.planning.tracing import Parameters, Sent, Traced
 from gzsl_dist.settings import TrainSettings
@@ -31,15 +30,14 @@ ADAM_MOMENTS = 2
 
 def reduce_bucket(settings: TrainSettings) -> int:
     """Elements of ZeRO's reduction buffers: what the DeepSpeed file says, or the default."""
-    path = Path(settings.deepspeed_config)
-    zero = read_yaml(path).get("zero_optimization") if path.is_file() else None
+    options, where = deepspeed_options(settings)
+    zero = options.get("zero_optimization")
     size = zero.get("reduce_bucket_size") if isinstance(zero, dict) else None
     try:
-        return REDUCE_BUCKET if size is None else int(float(size))  # YAML reads 5e8 as text
+        return REDUCE_BUCKET if size is None else int(float(size))
     except (TypeError, ValueError):
         raise InputError(
-            f"train.deepspeed_config {path}: zero_optimization.reduce_bucket_size {size!r}: must "
-            "be a number of elements"
+            f"{where}: zero_optimization.reduce_bucket_size {size!r}: must be a number of elements"
         ) from None
 
 

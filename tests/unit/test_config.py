@@ -10,7 +10,7 @@ import yaml
 
 from gzsl_dist.command_line import add_setting_arguments, config_from_arguments, setting_fields
 from gzsl_dist.config import Config
-from gzsl_dist.config_file import to_yaml
+from gzsl_dist.config_file import read_yaml, to_yaml
 from gzsl_dist.errors import InputError
 from gzsl_dist.nested import flat
 from gzsl_dist.presets import PRESETS
@@ -125,6 +125,9 @@ def test_wrong_settings_are_named(arguments: list[str], message: str) -> None:
         ("trian: {steps: 3}", "unknown setting trian"),
         ("train: 3", "train = 3"),
         ("- a", "must hold lines"),
+        ("train: {steps: 3}\nmethod: wgan\ntrain: {batch_size: 4}", "train .* line 1 .* line 3"),
+        ("data:\n  path: a.h5\n  path: b.h5", "path is given twice, in line 2 and in line 3"),
+        ("train.steps: 3\ntrain: {steps: 4}", "train.steps is given twice"),
         ("a: [", "not YAML"),
         ("run: {dir: 2024-13-45}", "not YAML"),
         ('run: {dir: "a\\0b"}', "no file can have such a name"),
@@ -155,3 +158,30 @@ def test_validation_classes_may_choose_a_negative_factor() -> None:
     """Where synthetic rows draw too much, as of a generator without supervision."""
     given = ["--evaluation.calibration", "fixed", "--evaluation.calibration_factor", "-0.07"]
     assert parse(*given).evaluation.calibration_factor == -0.07
+
+
+@pytest.mark.parametrize("text", ["true", "false", "auto", "'true'"])
+def test_a_word_that_yaml_reads_as_a_bool_is_taken(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(f"data: {{in_memory: {text}}}\nevaluation: {{in_memory: {text}}}\n")
+    config = parse("--config", str(file))
+    assert config.data.in_memory == config.evaluation.in_memory == text.strip("'")
+
+
+def test_dotted_names_are_settings_too(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("train.steps: 5\ntrain: {batch_size: 9}\nloss: {generator.instance: 0.25}\n")
+    config = parse("--config", str(file))
+    assert (config.train.steps, config.train.batch_size) == (5, 9)
+    assert config.loss.generator.instance == 0.25
+
+
+def test_numbers_are_numbers_and_texts_stay_texts(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("train: {learning_rate: 3e-4, steps: 1e3}\nrun: {dir: '5e8'}\n")
+    config = parse("--config", str(file))
+    assert (config.train.learning_rate, config.train.steps) == (3e-4, 1000)
+    file.write_text(to_yaml(config))
+    assert parse("--config", str(file)) == config
+    assert read_yaml(file)["run"]["dir"] == "5e8"
+    assert isinstance(read_yaml(file)["train"]["learning_rate"], float)
