@@ -25,7 +25,7 @@ from gzsl_dist.monitoring.throughput import Throughput
 from gzsl_dist.precision import network_dtype, network_precision
 from gzsl_dist.training.embedding_losses import Losses
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
-from gzsl_dist.training.resume import Found, agree_on_start, agreed_list, find_start, made_for
+from gzsl_dist.training.resume import Found, agreed_start, check_trained, made_for
 from gzsl_dist.training.stop_signal import StopSignal
 
 Validate = Callable[[Networks], ScoredProblem]
@@ -69,9 +69,14 @@ class Trainer:
         )
         arguments = (self.networks, self.semantics, config, processes)
         self.critic_objective = CriticObjective(*arguments)
-        self.critic_side = strategy.wrap(self.critic_objective, config.train)
-        self.generator_side = strategy.wrap(GeneratorObjective(*arguments), config.train)
-        self.sides = {"critic": self.critic_side, "generator": self.generator_side}
+        objectives = {
+            "critic": self.critic_objective,
+            "generator": GeneratorObjective(*arguments),
+        }
+        if found is not None:
+            check_trained(found, objectives)
+        self.sides = {name: strategy.wrap(each, config.train) for name, each in objectives.items()}
+        self.critic_side, self.generator_side = self.sides.values()
         if found is not None:
             for name, side in self.sides.items():
                 side.load_state_dict(found[1].optimizers[name])
@@ -234,12 +239,7 @@ def fit(
     folder = directory / "checkpoints"
     made = made_for(problem, config, fingerprint)
     checkpoint.prepare(folder, processes)
-    listed = agreed_list(folder, processes)
-    earlier = agreed_list(start, processes) if start is not None else []
-    found = processes.together(
-        lambda: find_start(listed, earlier, made, steps, lambda text: say(processes, text))
-    )
-    agree_on_start(found[0] if found is not None else None, processes)
+    found = agreed_start(folder, start, made, steps, processes)
     trainer = Trainer(problem, config, processes, strategy, found)
     done = found[0].step if found is not None else 0
     if found is not None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.strategies import trained_parameters
 from gzsl_dist.errors import InputError
+from gzsl_dist.monitoring.progress import say
 
 SHARE = "put it on storage that all machines of the job share"
 
@@ -93,14 +97,23 @@ def fingerprint(saved: checkpoint.Checkpoint) -> str:
     return f"step {saved.step} with checksum {hashlib.sha256(state).hexdigest()[:12]}"
 
 
-def agree_on_start(chosen: checkpoint.Checkpoint | None, processes: Processes) -> None:
-    """See that no process skipped a checkpoint that is damaged for it alone.
+def agreed_start(
+    folder: Path, other: Path | None, made: dict[str, Any], steps: int, processes: Processes
+) -> Found | None:
+    """What `find_start` finds in folders of checkpoints; every process must call.
 
     Raises:
-        InputError: processes chose different checkpoints.
+        InputError: as there, or processes see or choose different checkpoints.
     """
-    found = "none" if chosen is None else f"{chosen.path}"
-    processes.agree({"checkpoint to resume from": found}, SHARE)
+    own = agreed_list(folder, processes)
+    earlier = agreed_list(other, processes) if other is not None else []
+    found = processes.together(
+        lambda: find_start(own, earlier, made, steps, lambda text: say(processes, text))
+    )
+    # One that is damaged for a single process was skipped by that one alone.
+    chosen = "none" if found is None else str(found[0].path)
+    processes.agree({"checkpoint to resume from": chosen}, SHARE)
+    return found
 
 
 def find_start(
@@ -128,10 +141,34 @@ def find_start(
     found = checkpoint.newest_whole(other, made, warn)
     if found is not None and found[0].step > steps:
         raise InputError(
-            f"train.resume: {found[0].path} is past the {steps} steps of this training; give a "
-            "larger --train.steps or an earlier checkpoint"
+            f"train.resume: {found[0].path} is past the {steps} steps of this training; give an "
+            "earlier checkpoint or a larger --train.steps; where validation chose the steps, "
+            "--evaluation.selection fixed trains for all of them"
         )
     return found
+
+
+def check_trained(found: Found, objectives: Mapping[str, nn.Module]) -> None:
+    """See that a checkpoint's optimizers are of the parameters that this training trains.
+
+    Losses of weight 0 train no parameters, so they can differ where all networks are the same.
+
+    Args:
+        found: a checkpoint and what it holds.
+        objectives: of both sides, by name.
+
+    Raises:
+        InputError: they are of others; one of them is named.
+    """
+    saved, state = found
+    for side, objective in objectives.items():
+        here, there = trained_parameters(objective).keys(), state.optimizers.get(side, {}).keys()
+        for name in sorted(here ^ there):
+            which = "this run alone trains" if name in here else "that run alone trained"
+            raise InputError(
+                f"checkpoint {saved.path}: of other losses: {name} is what {which}; resume from a "
+                "run with the same losses, or use --train.resume never"
+            )
 
 
 def check_start(directory: Path, dataset: Dataset, config: Config) -> None:

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from gzsl_dist.data.digits import digits_dataset
+from gzsl_dist.data.problem import selection_problem
+from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.errors import InputError
 from gzsl_dist.training import run as whole_run
+from gzsl_dist.training.loop import Trainer
 from gzsl_dist.training.resume import check_start
 from gzsl_dist.training.run_directory import locked, open_run_directory
 from gzsl_dist.training.stop_signal import StopSignal
@@ -40,6 +43,26 @@ def test_checkpoints_of_another_data_set_are_told_before_selection(tmp_path: Pat
     check_start(tmp_path / "run", digits_dataset(), settings)
     with pytest.raises(InputError, match=r"made with data set = \w{12}, this run has \w{12}"):
         check_start(tmp_path / "run", spoiled(digits_dataset(), "absurd"), settings)
+
+
+@pytest.mark.parametrize("whose", ["this run alone trains", "that run alone trained"])
+def test_a_run_that_trained_other_parameters_is_told(whose: str, tmp_path: Path) -> None:
+    """Losses of weight 0 train no parameters, though the networks are the same."""
+    settings = config(tmp_path / "run")
+    problem = selection_problem(digits_dataset(), settings)
+    strategy = choose_strategy(settings.train, ALONE)
+    trainer = Trainer(problem, settings, ALONE, strategy)
+    trainer.train_step(0)
+    state = trainer.state(1)
+    if whose == "this run alone trains":
+        name = "embedding.embed.weight"
+        del state.optimizers["critic"][name]
+    else:
+        name = "some.weight"
+        state.optimizers["critic"][name] = state.optimizers["critic"]["embedding.embed.weight"]
+    saved = checkpoint.Checkpoint(tmp_path / "step-00000001", 1)
+    with pytest.raises(InputError, match=f"step-00000001: of other losses: {name} is what {whose}"):
+        Trainer(problem, settings, ALONE, strategy, (saved, state))
 
 
 def test_a_second_job_is_refused_and_changes_nothing(tmp_path: Path) -> None:
