@@ -54,12 +54,17 @@ choose_config() { # DEFAULT...: sets `config` to the first whose data are there,
 # --- launching ---------------------------------------------------------------------------------
 
 count_processes() {
-    local cpus gpus devices
+    local cpus gpus devices device
     cpus="${SLURM_CPUS_ON_NODE:-$(nproc)}"
     gpus="${SLURM_GPUS_ON_NODE:-}"
     if [ -z "$gpus" ]; then
+        # Devices behind one that is none do not count for CUDA either; Slurm sets NoDevFiles.
         IFS=, read -ra devices <<<"${CUDA_VISIBLE_DEVICES:-}"
-        gpus="${#devices[@]}"
+        gpus=0
+        for device in "${devices[@]}"; do
+            [[ "$device" =~ ^([0-9]+|GPU-.*|MIG-.*)$ ]] || break
+            gpus=$((gpus + 1))
+        done
     fi
     processes="${PROCESSES:-}"
     if [ -z "$processes" ]; then

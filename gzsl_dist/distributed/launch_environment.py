@@ -15,7 +15,7 @@ def rank() -> int:
 
 def world_size() -> int:
     """Number of processes of the job."""
-    return _read("WORLD_SIZE", "SLURM_NTASKS", 1)
+    return _read("WORLD_SIZE", _step_size_name(), 1)
 
 
 def local_rank() -> int:
@@ -65,8 +65,17 @@ def is_one_of_several() -> bool:
 
 
 def _started_by_srun() -> bool:
-    """Whether this is one of several tasks of a job step, rather than an sbatch script."""
-    return "SLURM_STEP_ID" in os.environ and os.environ.get("SLURM_NTASKS", "1") != "1"
+    """Whether this is one of several tasks of a job step.
+
+    Rather than an sbatch script, or a shell of `salloc -n 4`, which is a step of one task in an
+    allocation of four.
+    """
+    return "SLURM_STEP_ID" in os.environ and os.environ.get(_step_size_name(), "1") != "1"
+
+
+def _step_size_name() -> str:
+    """The variable that counts this step's tasks; the other one may count the allocation's."""
+    return "SLURM_STEP_NUM_TASKS" if "SLURM_STEP_NUM_TASKS" in os.environ else "SLURM_NTASKS"
 
 
 def _read(torchrun_name: str, slurm_name: str, alone: int) -> int:

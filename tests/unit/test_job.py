@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,15 @@ def test_the_first_configuration_whose_data_are_there_is_chosen(
     data.touch()
     job.main(["--choose-config", *map(str, files)])
     assert capsys.readouterr().out == f"{files[1]}\n"
+
+
+@pytest.mark.parametrize(("visible", "count"), [("0,1", 2), ("0,NoDevFiles,1", 1)])
+def test_what_is_no_device_is_not_counted_as_a_gpu(visible: str, count: int) -> None:
+    script = Path(__file__).parents[2] / "cluster" / "train_digits.sbatch"
+    slurm = {name for name in os.environ if name.startswith("SLURM_")} | {"PROCESSES"}
+    kept = {name: value for name, value in os.environ.items() if name not in slurm}
+    done = subprocess.run(
+        ["bash", script, "--dry-run"], capture_output=True, text=True, timeout=100, check=False,
+        env=kept | {"CUDA_VISIBLE_DEVICES": visible},
+    )  # fmt: skip
+    assert f"a node runs  {count} process(es)" in done.stdout

@@ -13,6 +13,7 @@ from gzsl_dist.errors import InputError
 NAMES = (
     "RANK", "WORLD_SIZE", "LOCAL_RANK",
     "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_STEP_ID",
+    "SLURM_STEP_NUM_TASKS",
 )  # fmt: skip
 SRUN = {"SLURM_STEP_ID": "0", "SLURM_PROCID": "5", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1"}
 TORCHRUN = {"RANK": "2", "WORLD_SIZE": "4", "LOCAL_RANK": "0"}
@@ -26,6 +27,9 @@ TORCHRUN = {"RANK": "2", "WORLD_SIZE": "4", "LOCAL_RANK": "0"}
         (SRUN, (5, 8, 1)),
         (SRUN | TORCHRUN, (2, 4, 0)),  # torchrun inside a job step
         (SRUN | {"SLURM_NTASKS": "1"}, (0, 1, 0)),
+        # a shell of salloc -n 4
+        (SRUN | {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"}, (0, 1, 0)),
+        (SRUN | {"SLURM_NTASKS": "9", "SLURM_STEP_NUM_TASKS": "8"}, (5, 8, 1)),  # srun -n 8 in -n 9
         ({"SLURM_PROCID": "5", "SLURM_NTASKS": "8"}, (0, 1, 0)),  # an sbatch script, not a step
     ],
 )
