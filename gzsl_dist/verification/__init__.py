@@ -1,0 +1,1 @@
+"""Checks that a job computes, communicates and stores what training relies on."""
