@@ -7,6 +7,7 @@
 #   processes      PROCESSES a node; else the GPUs of the allocation; else its CPUs, at most 4
 #   configuration  CONFIG, or --config FILE among the arguments; --run.dir DIR as well
 #   stopping       GZSL_SIGNAL (USR1; as in --signal=B:USR1@120), GZSL_MAX_REQUEUES (20)
+#   module         GZSL_MODULE, what the processes run (gzsl_dist.train; verify.sbatch sets its own)
 #   launching      GZSL_SRUN_OPTIONS, GZSL_MAX_RESTARTS (0), GZSL_MASTER_ADDR, GZSL_MASTER_PORT
 set -uo pipefail
 

@@ -22,4 +22,4 @@ address="$(scontrol -o show node "$SLURMD_NODENAME" 2>/dev/null | sed -n 's/.*No
 exec "${launcher[@]}" torch.distributed.run --nnodes="$GZSL_NODES" --nproc-per-node="$GZSL_PROCESSES" \
     --max-restarts="$GZSL_MAX_RESTARTS" --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID" \
     --rdzv-endpoint="$GZSL_MASTER_ADDR:$GZSL_MASTER_PORT" --rdzv-conf="is_host=$host" \
-    --local-addr="${address:-$(hostname)}" -m gzsl_dist.train "$@"
+    --local-addr="${address:-$(hostname)}" -m "${GZSL_MODULE:-gzsl_dist.train}" "$@"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -101,7 +100,7 @@ def fit_classifier(
     )
     warning = classifier.warning()
     if warning is not None and processes.tells_progress:
-        print(warning, file=sys.stderr, flush=True)
+        print(warning, flush=True)
     return classifier
 
 

@@ -1,1 +1,1 @@
-"""Checks that a job computes, communicates and stores what training relies on."""
+"""Checks of a machine or a cluster before it is trusted with a training: `gzsl_dist.verify`."""

@@ -1,132 +1,110 @@
-"""All checks in order."""
+"""All checks one after another, and their table."""
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
-import uuid
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 
+from rich.console import Console
+from rich.table import Table
+
 from gzsl_dist.config import Config
-from gzsl_dist.data.dataset import Dataset
-from gzsl_dist.data.load import load_dataset
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import choose_strategy, trained_parameters
 from gzsl_dist.errors import InputError
-from gzsl_dist.models.networks import build_networks
 from gzsl_dist.presets import BASELINES
-from gzsl_dist.training.loop import networks_for
-from gzsl_dist.training.resume import SHARE
-from gzsl_dist.verification.communication import check_communication
-from gzsl_dist.verification.exactness import check_gradients, check_negatives
-from gzsl_dist.verification.machines import check_machines
-from gzsl_dist.verification.report import Check, attempt
-from gzsl_dist.verification.resumption import check_resume
-from gzsl_dist.verification.small import small_config, small_problem, start_state
-from gzsl_dist.verification.storage import (
-    check_checkpoints,
-    check_data,
-    check_directory,
-    check_disk,
-)
+from gzsl_dist.verification import exactness, machine, memory, resume
+from gzsl_dist.verification.check import Check, Checks, Session, failures_as_check
+
+SHARED = "run directory"
+
+CHECKS: dict[str, Checks] = {
+    "devices": machine.devices,
+    "clocks": machine.clocks,
+    SHARED: machine.shared_files,
+    "data": machine.data,
+    "checkpoints": machine.saved,
+    "disk": machine.disk,
+    "communication": machine.communication,
+    "negatives": exactness.negatives,
+    "gradients": exactness.gradients,
+    "save and resume": resume.same_processes,
+    "kill -9 and resume": resume.killed,
+    "memory": memory.memory,
+}
+ON_SHARED_FILES = ("disk", "save and resume", "kill -9 and resume")
 
 
-def verify(config: Config, processes: Processes) -> tuple[list[Check], str]:
-    """Run all checks; all processes must call.
+def verify(config: Config, processes: Processes, *, as_json: bool) -> None:
+    """Run all checks and print what they find, once for the job.
 
     Args:
-        config: the trainer's settings.
-        processes: the job.
-
-    Returns:
-        The checks, the same on all processes, and the strategy's name.
+        config: sizes, strategy, precision, data and run directory are those of the user's runs.
+        processes: the job; every process must call.
+        as_json: print JSON instead of a table.
 
     Raises:
-        InputError: the settings cannot be trained with, or the data cannot be read.
+        InputError: a check failed, after all were tried and their table printed; or the method
+            trains no networks.
     """
     if config.method in BASELINES:
-        raise InputError(f"method {config.method} trains no networks; there is nothing to verify")
-    strategy = choose_strategy(config.train, processes)
-    dataset = processes.together(lambda: load_dataset(config.data.path, config.data.in_memory))
-    directory = config.run_dir
-    checks = check_machines(processes)
-    with scratch_folder(directory, processes) as scratch:
-        checks += attempt(
-            "run directory", lambda: check_directory(directory, processes), processes, SHARE
+        raise InputError(
+            f"method {config.method}: trains no networks, there is nothing to verify; name another"
         )
-        shared = checks[-1].passed
-        checks += attempt(
-            "data set", lambda: check_data(config.data.path, dataset, processes), processes, SHARE
-        )
-        checks += attempt(
-            "checkpoints",
-            lambda: check_checkpoints(directory, processes),
-            processes,
-            "put back a copy, or move the damaged checkpoint aside and resume from the one before",
-        )
-        gradients = processes.once(lambda: _critic_values(dataset, config))
-        checks += check_communication(config, gradients, processes)
-        small = small_config(config, processes.world_size)
-        problem = small_problem(small)
-        start = processes.once(lambda: start_state(problem, small, processes.device))
-        checks += check_gradients(problem, small, processes, strategy, start)
-        networks = networks_for(problem, small).to(processes.device)
-        checks += check_negatives(networks, small, processes)
-        if not shared:
-            return checks, strategy.name  # nothing can be stored for all
-        checks += attempt(
-            "resume",
-            lambda: check_resume(problem, small, processes, strategy, start, scratch),
-            processes,
-            SHARE,
-        )
-        checks += attempt(
-            "disk",
-            lambda: check_disk(scratch, processes),
-            processes,
-            "choose another --run.dir; where only HDF5 fails, set HDF5_USE_FILE_LOCKING=FALSE",
-        )
-    return checks, strategy.name
-
-
-def _critic_values(dataset: Dataset, config: Config) -> int:
-    """How many gradients a critic step sums over processes, at the configured sizes."""
-    networks = build_networks(
-        config,
-        feature_dim=dataset.features.shape[1],
-        semantic_dim=dataset.semantics.shape[1],
-        seen_count=len(dataset.seen_classes),
-    )
-    parameters = trained_parameters(networks).items()
-    return sum(value.numel() for name, value in parameters if not name.startswith("generator."))
-
-
-@contextmanager
-def scratch_folder(directory: Path, processes: Processes) -> Iterator[Path]:
-    """A folder in the run directory, removed at the end with what was made for it.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-
-    def make() -> tuple[str, bool]:
-        existed = directory.exists()
-        scratch = directory / f".verify-{uuid.uuid4().hex[:12]}"
-        try:
-            scratch.mkdir(parents=True)
-        except OSError as error:
-            raise InputError(
-                f"run directory {directory}: cannot be written ({error.strerror}); choose another "
-                "--run.dir"
-            ) from None
-        return scratch.name, existed
-
-    name, existed = processes.once(make)
+    began = time.monotonic()
+    existed = config.run_dir.exists()
+    session = Session(config, processes, config.run_dir / ".verify")
     try:
-        yield directory / name
+        found = list(_all(session, show=processes.is_first and not as_json))
     finally:
-        if processes.is_first:
-            shutil.rmtree(directory / name, ignore_errors=True)
-            if not existed and not any(directory.iterdir()):
-                directory.rmdir()
+        _remove(session.scratch, existed)
+    failed = [check.name for check in found if not check.holds]
+    seconds = time.monotonic() - began
+    if processes.is_first and as_json:
+        checks = [asdict(check) for check in found]
+        whole = {"holds": not failed, "world_size": processes.world_size, "seconds": seconds}
+        print(json.dumps(whole | {"checks": checks}, indent=1))
+    elif processes.is_first:
+        _print_table(found)
+        verdict = "not all checks hold" if failed else "all checks hold"
+        print(f"{verdict}, {processes.world_size} process(es), {seconds:.0f} s", flush=True)
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(found)} checks failed ({', '.join(failed)}); the table says "
+            "what to do"
+        )
+
+
+def _all(session: Session, *, show: bool) -> Iterator[Check]:
+    shared = True
+    for name, checks in CHECKS.items():
+        if name in ON_SHARED_FILES and not shared:
+            yield Check(name, False, "not tried: processes have no run directory in common")
+            continue
+        if show:
+            print(f"checking: {name}", flush=True)
+        for check in failures_as_check(name, checks, session):
+            shared = shared and (check.holds or name != SHARED)
+            yield check
+
+
+def _print_table(found: list[Check]) -> None:
+    table = Table("check", "", "found, and what to do")
+    for check in found:
+        remedy = f"\n-> {check.remedy}" if check.remedy else ""
+        table.add_row(check.name, "ok" if check.holds else "FAILED", check.found + remedy)
+    width = None if os.isatty(1) else 120
+    Console(width=width, highlight=False, markup=False).print(table)
+
+
+def _remove(scratch: Path, existed: bool) -> None:
+    shutil.rmtree(scratch, ignore_errors=True)
+    if existed:
+        return
+    with suppress(OSError):  # another process removed it, or somebody writes there
+        scratch.parent.rmdir()

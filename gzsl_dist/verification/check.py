@@ -1,0 +1,86 @@
+"""What a check finds, and what all checks are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from gzsl_dist.config import Config
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.errors import InputError, OtherProcessError
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the table, the same on every process.
+
+    Attributes:
+        name: what was checked.
+        holds: whether it is as it must be.
+        found: figures.
+        remedy: what to do where it does not hold.
+    """
+
+    name: str
+    holds: bool
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What checks work with.
+
+    Attributes:
+        config: the user's settings.
+        processes: the job.
+        scratch: a folder for the checks' files, in the run directory; the same for all processes
+            where the check of shared storage holds.
+    """
+
+    config: Config
+    processes: Processes
+    scratch: Path
+
+
+MEND = "mend what it names, or use another --run.dir"
+
+Checks = Callable[[Session], Iterator[Check]]
+
+
+def failures_as_check(name: str, checks: Checks, session: Session) -> Iterator[Check]:
+    """The checks; an error that all processes meet together is a check that does not hold.
+
+    Raises:
+        Exception: what is no `InputError`, a mistake of the program.
+    """
+    try:
+        yield from checks(session)
+    except InputError as error:
+        text = f"another process of the job: {error}"
+        if not isinstance(error, OtherProcessError):
+            text = str(error)
+        told = gathered_texts(session.processes, text)
+        own = [one for one in told if not one.startswith("another process")] or told
+        problem, _, remedy = own[0].rpartition("; ")
+        yield Check(name, False, problem or own[0], remedy if problem else MEND)
+
+
+def gathered_texts(processes: Processes, text: str) -> list[str]:
+    """A text of every process, by rank; all must call."""
+    if processes.world_size == 1:
+        return [text]
+    found = [""] * processes.world_size
+    dist.all_gather_object(found, text)
+    return found
+
+
+def largest(processes: Processes, value: float) -> float:
+    """The largest of all processes' values; all must call. NaN counts as infinite."""
+    value = value if value == value else float("inf")
+    own = torch.tensor([value], dtype=torch.float64, device=processes.device)
+    return float(processes.gather(own, [1] * processes.world_size).max())

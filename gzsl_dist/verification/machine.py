@@ -1,0 +1,171 @@
+"""What processes run on: devices, versions, clocks, files that all see, disks, communication."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import socket
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+import gzsl_dist
+from gzsl_dist.data.load import load_dataset
+from gzsl_dist.distributed import checkpoint
+from gzsl_dist.errors import InputError
+from gzsl_dist.training.resume import agreed_list
+from gzsl_dist.verification.check import Check, Session, gathered_texts, largest
+
+CLOCK_SKEW_S = 5.0
+WRITTEN = 64 << 20
+REPEATS = 5
+
+
+def devices(session: Session) -> Iterator[Check]:
+    """One device a process, and the same versions everywhere."""
+    device = session.processes.device
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    place = f"{socket.gethostname()} {device} ({kind})"
+    places = gathered_texts(session.processes, place)
+    hosts = len({text.split()[0] for text in places})
+    twice = device.type == "cuda" and len(set(places)) < len(places)
+    told = f"{len(places)} process(es) on {hosts} host(s): {', '.join(dict.fromkeys(places))}"
+    yield Check(
+        "devices", not twice, told, "start as many processes a machine as it has GPUs" * twice
+    )
+    cuda = f", CUDA {torch.version.cuda}" if device.type == "cuda" else ""
+    own = (
+        f"gzsl_dist {gzsl_dist.__version__}, Python {platform.python_version()}, "
+        f"torch {torch.__version__}, numpy {np.__version__}{cuda}"
+    )
+    versions = list(dict.fromkeys(gathered_texts(session.processes, own)))
+    yield Check(
+        "versions",
+        len(versions) == 1,
+        "; ".join(versions),
+        "use one environment on all machines" * (len(versions) > 1),
+    )
+
+
+def clocks(session: Session) -> Iterator[Check]:
+    """Clocks of all processes, read at one time."""
+    largest(session.processes, 0.0)  # all are here
+    now = time.time()
+    skew = largest(session.processes, now) + largest(session.processes, -now)
+    holds = skew < CLOCK_SKEW_S
+    remedy = "" if holds else "synchronize the machines' clocks (NTP)"
+    yield Check("clocks", holds, f"{skew:.2f} s apart", remedy)
+
+
+def shared_files(session: Session) -> Iterator[Check]:
+    """The run directory is one and the same for all processes."""
+    directory = session.config.run_dir
+    session.processes.together(lambda: session.scratch.mkdir(parents=True, exist_ok=True))
+    session.processes.agree_on_folder("run directory", session.scratch)
+    yield Check("run directory", True, f"{directory} is the same for all processes")
+
+
+def data(session: Session) -> Iterator[Check]:
+    """All processes read the same data set."""
+    settings = session.config.data
+    dataset = session.processes.together(lambda: load_dataset(settings.path, settings.in_memory))
+    session.processes.agree(
+        {f"data.path {settings.path}": dataset.fingerprint[:12]},
+        "give all machines the same file, on shared storage or as equal copies",
+    )
+    yield Check("data", True, f"{dataset.name}, fingerprint {dataset.fingerprint[:12]} everywhere")
+
+
+def saved(session: Session) -> Iterator[Check]:
+    """All processes see the same checkpoints of the run directory, and none is damaged."""
+    directory, count = session.config.run_dir, 0
+    for folder in (directory / "selection" / "checkpoints", directory / "checkpoints"):
+        listed = agreed_list(folder, session.processes)
+        count += len(listed)
+
+        def read(listed: list[checkpoint.Checkpoint] = listed) -> None:
+            for one in listed:
+                checkpoint.load(one, {})
+
+        session.processes.once(read)
+    yield Check("checkpoints", True, f"{count} in the run directory, checksums right")
+
+
+def disk(session: Session) -> Iterator[Check]:
+    """Speed of a synchronized write, and locks, on the run directory's disk."""
+    path = session.scratch / f"disk-{session.processes.rank}"
+
+    def write() -> float:
+        began = time.monotonic()
+        try:
+            with path.open("wb") as file:
+                file.write(os.urandom(1 << 20) * (WRITTEN >> 20))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be written ({error.strerror}); make room, or use another --run.dir"
+            ) from None
+        return time.monotonic() - began
+
+    seconds = largest(session.processes, session.processes.together(write))
+    session.processes.together(path.unlink)
+    speed = WRITTEN / 1e6 / max(seconds, 1e-9)
+    yield Check("disk", True, f"{speed:.0f} MB/s a process, written and synchronized")
+    session.processes.together(lambda: _lock(path))
+    yield Check("locks", True, "flock and HDF5's work in the run directory")
+
+
+def _lock(path: Path) -> None:
+    try:
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with h5py.File(path, "w") as written:
+            written["x"] = np.arange(3)
+        with h5py.File(path, "r") as read:
+            read["x"][:]
+    except OSError as error:
+        raise InputError(
+            f"locks in {path.parent} do not work ({' '.join(str(error).split())}); use a --run.dir "
+            "on a file system with locks, or set HDF5_USE_FILE_LOCKING=FALSE"
+        ) from None
+    path.unlink(missing_ok=True)
+
+
+def communication(session: Session) -> Iterator[Check]:
+    """Seconds of a gather of projected rows and of an all_reduce, at the configured sizes."""
+    processes, config = session.processes, session.config
+    if processes.world_size == 1:
+        yield Check("communication", True, "one process, nothing is sent")
+        return
+    sizes = processes.sizes(config.train.batch_size)
+    rows = torch.ones(sizes[processes.rank], config.model.projection_dim, device=processes.device)
+    hidden = config.model.critic_hidden * config.model.generator_hidden // 4
+    vector = torch.ones(max(hidden, 1), device=processes.device)
+    gather = _median_seconds(session, lambda: processes.gather(rows, sizes))
+    reduce = _median_seconds(session, lambda: processes.add(vector))
+    yield Check(
+        "communication",
+        True,
+        f"gather of {config.train.batch_size} x {config.model.projection_dim} in "
+        f"{1e3 * gather:.1f} ms; all_reduce of {vector.numel() * 4 / 1e6:.0f} MB in "
+        f"{1e3 * reduce:.1f} ms",
+    )
+
+
+def _median_seconds(session: Session, action: Callable[[], object]) -> float:
+    device, seconds = session.processes.device, []
+    for _ in range(REPEATS + 1):  # the first one opens connections
+        largest(session.processes, 0.0)
+        began = time.monotonic()
+        action()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.monotonic() - began)
+    return largest(session.processes, statistics.median(seconds[1:]))

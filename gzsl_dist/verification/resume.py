@@ -1,0 +1,175 @@
+"""Saved, killed, resumed: the same weights as of a training that nobody interrupted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gzsl_dist.config import Config
+from gzsl_dist.config_file import to_yaml
+from gzsl_dist.distributed import checkpoint
+from gzsl_dist.distributed.strategies import Strategy, choose_strategy
+from gzsl_dist.errors import InputError
+from gzsl_dist.files import atomic_write
+from gzsl_dist.nested import merge
+from gzsl_dist.training.loop import Trainer
+from gzsl_dist.training.resume import Found, made_for
+from gzsl_dist.verification.check import Check, Session, largest
+from gzsl_dist.verification.exactness import difference, small_config, small_problem
+
+STEPS, MORE = 3, 2
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "bfloat16": 5e-2}
+"""Of losses after some steps at another number of processes, relative to the largest. Not of
+weights: Adam turns the rounding of a gradient that is zero in exact arithmetic into whole steps."""
+
+KILL_AFTER_S = 120.0
+LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "TORCHELASTIC_", "GROUP_", "ROLE_")
+SCHEDULER = ("SLURM_", "PMI", "OMPI_", "GZSL_")
+
+
+def same_processes(session: Session) -> Iterator[Check]:
+    """A checkpoint of this job, gone on with by this job."""
+    processes = session.processes
+    config = small_config(session.config, processes.world_size)
+    strategy = processes.together(lambda: choose_strategy(config.train, processes))
+    problem, fingerprint = small_problem(config)
+    made = made_for(problem, config, fingerprint)
+    folder = session.scratch / "resumed"
+    checkpoint.prepare(folder, processes)
+    trainer = Trainer(problem, config, processes, strategy)
+    for step in range(STEPS):
+        trainer.train_step(step)
+    checkpoint.save(folder, trainer.state(STEPS), made, processes, 2)
+    for step in range(STEPS, STEPS + MORE):
+        trainer.train_step(step)
+    expected = _weights(trainer)
+    trainer.close()
+    saved = checkpoint.checkpoints(folder)[-1]
+    found = processes.together(lambda: (saved, checkpoint.load(saved, made)))
+    error = largest(
+        processes, difference(_gone_on(session, config, strategy, found, MORE), expected)[0]
+    )
+    limit = 0.0 if processes.device.type == "cpu" else 1e-6
+    holds = error <= limit
+    yield Check(
+        "save and resume",
+        holds,
+        "the same weights to the bit" if error == 0 else f"weights within {error:.1e}",
+        "" if holds else "the device computes differently each time; report it with this table",
+    )
+
+
+def killed(session: Session) -> Iterator[Check]:
+    """A training on one process is killed without warning; this job goes on from what it left."""
+    processes = session.processes
+    config = small_config(session.config, processes.world_size)
+    strategy = processes.together(lambda: choose_strategy(config.train, processes))
+    problem, fingerprint = small_problem(config)
+    made = made_for(problem, config, fingerprint)
+    run = session.scratch / "killed"
+    processes.once(lambda: _train_and_kill(config, run))
+    saved = checkpoint.checkpoints(run / "checkpoints")[-1]
+    found = processes.together(lambda: (saved, checkpoint.load(saved, made)))
+    resumed = Trainer(problem, config, processes, strategy, found)
+    taken_over = largest(processes, float(not _same(resumed.state(saved.step), found[1]))) == 0
+    other = Trainer(problem, config, processes, strategy)
+    for step in range(saved.step):
+        other.train_step(step)
+    error = 0.0
+    for step in range(saved.step, saved.step + MORE):
+        ours, theirs = (_losses(session, trainer, step) for trainer in (resumed, other))
+        error = max(error, float(((ours - theirs) / theirs.abs().max()).abs().max()))
+    resumed.close()
+    other.close()
+    tolerance = TOLERANCE[config.train.precision]
+    holds = taken_over and largest(processes, error) <= tolerance
+    yield Check(
+        "kill -9 and resume",
+        holds,
+        f"1 process killed after step {saved.step}, {processes.world_size} resumed: weights and "
+        f"moments {'to the bit' if taken_over else 'DIFFER from the saved'}, losses within "
+        f"{error:.1e} of uninterrupted (at most {tolerance:.0e})",
+        "" if holds else "processes do not compute the same; see the checks of gradients",
+    )
+
+
+def _gone_on(
+    session: Session, config: Config, strategy: Strategy, found: Found, steps: int
+) -> dict[str, Tensor]:
+    problem, _ = small_problem(config)
+    trainer = Trainer(problem, config, session.processes, strategy, found)
+    for step in range(found[0].step, found[0].step + steps):
+        trainer.train_step(step)
+    weights = _weights(trainer)
+    trainer.close()
+    return weights
+
+
+def _losses(session: Session, trainer: Trainer, step: int) -> Tensor:
+    """All losses of a step, summed over processes, ``(losses,)``."""
+    parts = trainer.train_step(step)
+    values = torch.stack([value.double() for name, value in parts.items() if "loss" in name])
+    return session.processes.add(values)
+
+
+def _same(ours: checkpoint.SavedState, theirs: checkpoint.SavedState) -> bool:
+    """Whether weights and moments are the same to the bit."""
+    pairs = [(ours.networks, theirs.networks)]
+    for side, parameters in theirs.optimizers.items():
+        pairs += [(ours.optimizers[side][name], parameters[name]) for name in parameters]
+    return all(
+        one.keys() == other.keys()
+        and all(torch.equal(one[name].cpu(), other[name].cpu()) for name in one)
+        for one, other in pairs
+    )
+
+
+def _weights(trainer: Trainer) -> dict[str, Tensor]:
+    return {
+        name: value.detach().double().cpu().clone()
+        for name, value in trainer.whole_networks().state_dict().items()
+        if torch.is_floating_point(value)
+    }
+
+
+def _train_and_kill(config: Config, run: Path) -> None:
+    alone = {
+        "run": {"dir": str(run)},
+        "train": {"strategy": "single", "steps": 100_000},
+        "checkpoint": {"every": 1},
+    }
+    shutil.rmtree(run, ignore_errors=True)
+    file = run.with_suffix(".yaml")
+    atomic_write(file, to_yaml(Config.model_validate(merge(config.model_dump(), alone))))
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(LAUNCHER + SCHEDULER)
+    }
+    log = run.with_suffix(".log")
+    with log.open("wb") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "gzsl_dist.train", "--config", str(file)],
+            env=environment, stdout=output, stderr=output,
+        )  # fmt: skip
+    try:
+        began = time.monotonic()
+        while not any(one.step >= 2 for one in checkpoint.checkpoints(run / "checkpoints")):
+            if child.poll() is not None or time.monotonic() - began > KILL_AFTER_S:
+                last = log.read_text(errors="replace").strip().splitlines()[-1:]
+                raise InputError(
+                    f"a training of its own, {run}, saved no checkpoint in "
+                    f"{time.monotonic() - began:.0f} s ({' '.join(last)}); see {log}"
+                )
+            time.sleep(0.005)
+    finally:
+        child.kill()  # SIGKILL: it can do nothing about it
+        child.wait()
