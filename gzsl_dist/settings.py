@@ -301,7 +301,7 @@ class EvaluationSettings(Section):
 
     @property
     def criterion(self) -> str:
-        """Which figure of the validation classes chooses: H at its best factor, or without one."""
+        """Which figure of the validation classes chooses: H at the factor used, or without one."""
         return "raw_H" if self.calibration == "none" else "H"
 
     def factor(self, chosen: float) -> float:

@@ -31,7 +31,8 @@ def choose_penalties(dataset: Dataset, config: Config, path: Path) -> Selection:
     tried = []
     for candidate in _candidates(config.method, problem):
         scored = score_rows(candidate, problem)
-        tried.append((validation_figures(scored.seen, scored.unseen), candidate.settings))
+        figures = validation_figures(scored.seen, scored.unseen, config.evaluation)
+        tried.append((figures, candidate.settings))
     figures, settings = max(tried, key=lambda pair: pair[0][criterion])
     selection = Selection(
         steps=0,

@@ -8,7 +8,7 @@ any number of processes, and a resumed run needs no generator state.
 from __future__ import annotations
 
 import math
-from enum import IntEnum
+from enum import IntEnum, unique
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 WORDS_PER_COUNT = 4  # Philox4x64 yields four words for each count
 
 
+@unique
 class Stream(IntEnum):
     """Independent streams of one seed."""
 

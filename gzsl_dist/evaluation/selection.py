@@ -66,12 +66,16 @@ def needs_validation(settings: EvaluationSettings) -> bool:
     return settings.selection == "validation" or settings.calibration == "validation"
 
 
-def validation_figures(seen: ScoredRows, unseen: ScoredRows) -> dict[str, float]:
+def validation_figures(
+    seen: ScoredRows, unseen: ScoredRows, settings: EvaluationSettings
+) -> dict[str, float]:
     """Figures of one validation, keyed for the log.
 
-    U, S and H are those at the factor that is best for these rows; ``raw_`` ones are uncalibrated.
+    U, S and H are those at the fixed factor with ``calibration: fixed``, for test rows are measured
+    at it; else at the factor that is best for these rows. ``raw_`` ones are uncalibrated.
     """
-    factor = seen_unseen_curve(seen, unseen).best_factor()
+    best = seen_unseen_curve(seen, unseen).best_factor()
+    factor = settings.factor(best) if settings.calibration == "fixed" else best
     calibrated, raw = measure(seen, unseen, factor), measure(seen, unseen)
     figures = {
         "U": calibrated.U,

@@ -127,7 +127,11 @@ class Logbook:
         """
 
         def look() -> tuple[dict[str, float], Diagnostics]:
-            figures = {} if scored is None else validation_figures(scored.seen, scored.unseen)
+            figures = (
+                {}
+                if scored is None
+                else (validation_figures(scored.seen, scored.unseen, config.evaluation))
+            )
             if not self._processes.is_first:
                 return figures, Diagnostics()
             return figures, diagnose(networks, problem, config, unseen=scored is not None)

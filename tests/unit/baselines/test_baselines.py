@@ -14,12 +14,14 @@ from sklearn.preprocessing import normalize
 
 from gzsl_dist.baselines.nearest_prototype import nearest_prototype
 from gzsl_dist.baselines.ridge import ridge
+from gzsl_dist.baselines.run import choose_penalties, score_rows
 from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
-from gzsl_dist.data.problem import Problem, final_problem
+from gzsl_dist.data.problem import Problem, final_problem, selection_problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
 from gzsl_dist.evaluation.result import Result
 from gzsl_dist.training.run import finish
 from gzsl_dist.training.run_directory import open_run_directory
@@ -104,3 +106,17 @@ def test_whole_run(method: str, tmp_path: Path) -> None:
     assert run().per_class == result.per_class
     with pytest.raises(InputError, match="has no networks"):
         load_run(tmp_path, ALONE)
+
+
+def test_penalties_with_the_highest_h_are_chosen(tmp_path: Path) -> None:
+    config = Config.model_validate({"method": "ridge", "evaluation": {"calibration": "validation"}})
+    chosen = choose_penalties(digits_dataset(), config, tmp_path / "selection.json")
+    problem = selection_problem(digits_dataset(), config)
+    figures = []
+    for candidate in ridge(problem):
+        scored = score_rows(candidate, problem)
+        factor = seen_unseen_curve(scored.seen, scored.unseen).best_factor()
+        figures.append((measure(scored.seen, scored.unseen, factor).H, candidate.settings))
+    highest = max(h for h, _ in figures)
+    assert min(h for h, _ in figures) < highest
+    assert (highest, chosen.settings) in figures

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from gzsl_dist.data.batches import BatchSource
+from gzsl_dist.data.draws import Stream, uniforms
 from gzsl_dist.data.problem import Rows
 
 
@@ -44,3 +45,10 @@ def test_the_seed_decides() -> None:
     assert (source(20, 8).row_ids(3) == same.row_ids(3)).all()
     assert (same.row_ids(3) != other.row_ids(3)).any()
     assert not torch.equal(same.batch(0).noise, other.batch(0).noise)
+
+
+def test_mixing_is_independent_of_the_noise() -> None:
+    batches = source(rows=20, batch_size=8)
+    for draw in range(3):
+        words = uniforms(0, Stream.NOISE, draw, slice(0, 8), 4).float()
+        assert not torch.isin(batches.batch(draw).mix, words).any()

@@ -53,3 +53,9 @@ def test_permutation_holds_every_row_once() -> None:
     assert sorted(order) == list(range(100))
     assert (order != permutation(0, Stream.ROWS, 3, 100)).any()
     assert (order == permutation(0, Stream.ROWS, 2, 100)).all()
+
+
+def test_no_two_streams_share_words() -> None:
+    assert list(Stream.__members__) == [stream.name for stream in Stream], "an alias"
+    words = torch.cat([uniforms(0, stream, 0, slice(0, 8), 4).flatten() for stream in Stream])
+    assert len(words.unique()) == len(words)

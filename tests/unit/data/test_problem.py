@@ -132,3 +132,15 @@ def test_too_few_classes_for_validation() -> None:
     small = dataclasses.replace(data, labels=labels, semantics=data.semantics[:3])
     with pytest.raises(InputError, match=r"--evaluation\.selection fixed"):
         selection_problem(small, CONFIG)
+
+
+def test_scaling_of_selection_knows_neither_validation_nor_held_out_rows() -> None:
+    data = dataset()
+    problem = selection_problem(data, CONFIG)
+    trained = row_numbers(problem, problem.train.features)
+    features = data.features.copy()
+    features[np.setdiff1d(np.arange(100), trained)] *= 100
+    other = selection_problem(dataclasses.replace(data, features=features), CONFIG)
+    assert torch.equal(other.train.features, problem.train.features)
+    assert np.array_equal(other.scaling.extent, problem.scaling.extent)
+    assert other.seen.features.max() > 1

@@ -131,3 +131,10 @@ def test_classes_of_different_sizes_count_alike() -> None:
     labels = np.array([0, 0, 0, 1])
     predictions = np.array([0, 0, 1, 0])
     assert per_class_accuracy(labels, predictions) == {0: pytest.approx(2 / 3), 1: 0.0}
+
+
+def test_best_factor_is_the_middle_of_its_interval() -> None:
+    """Seen rows need a factor of at most 2, unseen ones one above 1."""
+    seen = ScoredRows(np.array([0, 1]), np.array([0, 1]), np.array([2, 3]), np.array([2.0, 4.0]))
+    unseen = ScoredRows(np.array([2, 3]), np.array([0, 1]), np.array([2, 3]), np.array([-1.0, 1.0]))
+    assert seen_unseen_curve(seen, unseen).best_factor() == 1.5

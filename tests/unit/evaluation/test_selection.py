@@ -5,10 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.selection import PREFIX, Selection, fixed, needs_validation, select
+from gzsl_dist.evaluation.metrics import ScoredRows, measure
+from gzsl_dist.evaluation.selection import (
+    PREFIX,
+    Selection,
+    fixed,
+    needs_validation,
+    select,
+    validation_figures,
+)
 from gzsl_dist.settings import EvaluationSettings
 
 
@@ -75,3 +84,19 @@ def test_damage_is_named(tmp_path: Path, text: str) -> None:
 def test_without_any_validation() -> None:
     with pytest.raises(InputError, match="holds no validation"):
         select(LINES[:1], EvaluationSettings(), 80, "note", "print")
+
+
+def test_a_fixed_factor_is_the_one_that_chooses() -> None:
+    """H at a step's own best factor says nothing of H at the factor that is used."""
+    labels = np.arange(2)
+    seen = ScoredRows(labels, labels, labels + 2, np.array([1.0, 2.0]))
+    unseen = ScoredRows(labels + 2, labels, labels + 2, np.array([-1.0, 0.5]))
+    for factor in (0.25, 1.5):
+        settings = EvaluationSettings.model_validate(
+            {"calibration": "fixed", "calibration_factor": factor}
+        )
+        figures = validation_figures(seen, unseen, settings)
+        assert figures[PREFIX + "H"] == measure(seen, unseen, factor).H < 1
+        assert figures[PREFIX + "calibration_factor"] == factor
+    best = EvaluationSettings.model_validate({"calibration": "validation"})
+    assert validation_figures(seen, unseen, best)[PREFIX + "H"] == 1

@@ -17,7 +17,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.guard import EarlyReadError, guarded
-from gzsl_dist.data.problem import final_problem, selection_problem
+from gzsl_dist.data.problem import Problem, final_problem, selection_problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.evaluation.representation import MOST_ROWS
@@ -180,3 +180,23 @@ def test_a_look_at_an_unfinished_run_is_counted(tmp_path: Path) -> None:
     assert (result.test_rows["reads_before_end"], result.test_rows["read_by"]) == (
         1000, ["evaluate"],
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("selection", ["validation", "fixed"])
+def test_test_rows_are_refused_during_training(
+    selection: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit, refused = whole_run.fit, []
+
+    def curious(problem: Problem, *args: Any, **kwargs: Any) -> Any:
+        if kwargs["title"] == "training":
+            for rows in (problem.seen, problem.unseen):
+                with pytest.raises(EarlyReadError):
+                    rows.features[:]
+            refused.append(True)
+        return fit(problem, *args, **kwargs)
+
+    monkeypatch.setattr(whole_run, "fit", curious)
+    calibration = "validation" if selection == "validation" else "none"
+    train(digits_dataset(), config(tmp_path, selection=selection, calibration=calibration))
+    assert refused == [True]
