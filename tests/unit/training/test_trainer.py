@@ -40,8 +40,9 @@ def test_no_draw_is_used_twice(trainer: Trainer, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_not_saved(trainer: Trainer, value: float) -> None:
-    trainer.state(0)
+    trainer.train_step(0)
+    trainer.state(1)
     with torch.no_grad():
         trainer.networks.generator.output.bias[3] = value
     with pytest.raises(DivergedError, match=r"weights generator.output.bias are not finite"):
-        trainer.state(1)
+        trainer.state(2)
