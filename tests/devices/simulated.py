@@ -108,8 +108,11 @@ def _check(function: Any, leaves: list[Any], any_wrapped: bool) -> None:
         leaf for leaf in leaves if isinstance(leaf, Tensor) and not isinstance(leaf, DeviceTensor)
     ]
     if function.namespace == "c10d":
-        if hosts and any(host.numel() for host in hosts):
-            raise RuntimeError(f"No backend type associated with device type cpu ({name})")
+        wrong = "cpu" if hosts else ""
+        if not _by_nccl(leaves):  # a group of gloo's own beside
+            wrong = "cuda" if any_wrapped else ""
+        if wrong:
+            raise RuntimeError(f"No backend type associated with device type {wrong} ({name})")
         return
     if not any_wrapped or name in ACROSS_DEVICES:
         return
@@ -122,6 +125,16 @@ def _check(function: Any, leaves: list[Any], any_wrapped: bool) -> None:
             "Expected all tensors to be on the same device, but found at least two devices, "
             f"cuda:0 and cpu! ({function})"
         )
+
+
+def _by_nccl(leaves: list[Any]) -> bool:
+    """Whether a collective is one of the job's own group."""
+    groups = [
+        dist.ProcessGroup.unbox(leaf)
+        for leaf in leaves
+        if isinstance(leaf, torch.ScriptObject) and "ProcessGroup" in str(leaf._type())
+    ]
+    return all(group.group_name == dist.group.WORLD.group_name for group in groups)
 
 
 class _Operations(TorchDispatchMode):
