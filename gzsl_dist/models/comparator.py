@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from gzsl_dist.precision import at_least_float32
 
 SLOPE = 0.2
 BLOCK = 2**19  # values of pairs at a time: two MiB, which a CPU's cache holds
+GPU_BYTES = 2**29  # of pairs at a time where they are made on a GPU
 
 
 class Comparator(nn.Module):
@@ -61,14 +63,63 @@ def ramps_by_distance(rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
     """``(rows, classes)`` of ``w . ReLU(r_i + c_j)``, by kernels of the size that GPUs need.
 
     ``ReLU(t) = (t + |t|) / 2``, and ``sum_k w_k |r_ik + c_jk|`` is an L1 distance between rows and
-    negated classes, each scaled by ``|w_k|``; one for positive weights, one for negative ones.
+    negated classes, each scaled by ``|w_k|``; one for positive weights, one for negative ones. The
+    backward pass is its own: that of `torch.cdist` on CUDA makes a block of ``rows x classes x
+    hidden`` values.
     """
-    doubled = (rows @ weight)[:, None] + classes @ weight
-    for sign in (1, -1):
-        part = sign * weight > 0
-        scale = sign * weight[part]
-        doubled = doubled + sign * torch.cdist(rows[:, part] * scale, -classes[:, part] * scale, 1)
-    return doubled / 2
+    ramps: Tensor = _RampsByDistance.apply(rows, classes, weight)  # type: ignore[no-untyped-call]
+    return ramps
+
+
+class _RampsByDistance(torch.autograd.Function):
+    """Forward by `torch.cdist`, backward in blocks of pairs of `GPU_BYTES` at most."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, classes, weight)
+        doubled = (rows @ weight)[:, None] + classes @ weight
+        for sign in (1, -1):
+            part = sign * weight > 0
+            scale = sign * weight[part]
+            distance = torch.cdist(rows[:, part] * scale, -classes[:, part] * scale, 1)
+            doubled += sign * distance
+        return doubled / 2
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        rows, classes, weight = ctx.saved_tensors
+        both = any(ctx.needs_input_grad[1:])  # the generator's step trains no comparator
+        of_rows, of_classes = torch.zeros_like(rows), torch.zeros_like(classes)
+        for some_rows, some_classes in pair_blocks(rows, classes):
+            # a number for each pair and hidden unit: the slope of ReLU
+            slopes = (rows[some_rows, None] > -classes[None, some_classes]).to(rows.dtype)
+            weights = gradients[0][some_rows, some_classes]
+            of_rows[some_rows] += (weights[:, None] @ slopes)[:, 0]
+            if both:
+                by_class = weights.T[:, None] @ slopes.transpose(0, 1)
+                of_classes[some_classes] += by_class[:, 0]
+        if not both:
+            return of_rows * weight, None, None
+        of_weight = (of_rows * rows).sum(0) + (of_classes * classes).sum(0)
+        return of_rows * weight, of_classes * weight, of_weight
+
+
+def pair_blocks(rows: Tensor, classes: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Blocks of rows and classes whose pairs, with all hidden units, take `GPU_BYTES` at most.
+
+    A block of slopes exists twice for a moment, as truth values and as numbers, and once more
+    where a product needs it in another order.
+    """
+    pair_bytes = max(1, rows.shape[1]) * 3 * rows.element_size()
+    pairs = max(1, GPU_BYTES // pair_bytes)
+    class_count = max(1, min(len(classes), pairs))
+    row_count = max(1, pairs // class_count)
+    for first_row in range(0, len(rows), row_count):
+        for first_class in range(0, len(classes), class_count):
+            yield (
+                slice(first_row, first_row + row_count),
+                slice(first_class, first_class + class_count),
+            )
 
 
 class _Ramps(torch.autograd.Function):
