@@ -43,12 +43,14 @@ def main(arguments: list[str]) -> int:
         parser.error("--details describes the run itself; leave out --bank")
 
     from gzsl_dist.bank.reader import BankReader
+    from gzsl_dist.data.memory import fits_in_memory
     from gzsl_dist.distributed.processes import start_processes
     from gzsl_dist.evaluation.bank_rows import BankRows, bank_rows, bank_weights, check_fits
+    from gzsl_dist.evaluation.classifier_space import ClassifierSpace
     from gzsl_dist.evaluation.details import write_details
     from gzsl_dist.evaluation.oracle import note_early_read
     from gzsl_dist.evaluation.result import result_of
-    from gzsl_dist.evaluation.score import fit_classifier, score_problem
+    from gzsl_dist.evaluation.score import fit_classifier, input_bytes, score_problem
     from gzsl_dist.monitoring.tables import print_result
     from gzsl_dist.training.trained import load_run
 
@@ -76,7 +78,14 @@ def main(arguments: list[str]) -> int:
                 {f"--bank {options.bank}": f"bank {rows.reader.token}"},
                 "give all machines the same bank, on shared storage or as equal copies",
             )
-            in_memory = rows.bytes <= options.bank_memory << 20 and not rows.embedded
+            row_bytes = input_bytes(networks, ClassifierSpace.configured(trained.config.evaluation))
+            size = rows.bytes(row_bytes)
+            own = size // processes.world_size
+            in_memory = (
+                not rows.embedded
+                and size <= options.bank_memory << 20
+                and fits_in_memory(own, processes.device)
+            )
             synthetic = rows.in_memory() if in_memory else rows
             per_class = trained.config.evaluation.rows_per_class
             weights = bank_weights(rows.reader, problem, per_class)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,7 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gzsl_dist.data.draws import Stream, normals, permutation, uniforms
+from gzsl_dist.data.memory import fits_in_memory
 from gzsl_dist.data.problem import Rows
+
+AHEAD = 4
+"""Draws that are made while a GPU works; beside a CPU's training, one."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +36,31 @@ class Batch:
     mix: Tensor
 
 
+@dataclass(frozen=True)
+class HostDraw:
+    """What of a batch is made in host memory, ahead of its step.
+
+    Attributes:
+        ids: ``(slots,)`` training rows.
+        features: ``(slots, d_x)``, None where all rows are on the device.
+        noise: as in `Batch`.
+        mix: as in `Batch`.
+    """
+
+    ids: Tensor
+    features: Tensor | None
+    noise: Tensor
+    mix: Tensor
+
+
 class BatchSource:
     """Batches as functions of (seed, draw, slot): the same global batch for any process count.
 
     Rows come in the order of one seeded permutation after another, without gaps, so every row is
     used once before any is used again; a batch larger than the data holds rows repeatedly.
+
+    Rows and noise of the next draws are made by threads while a step is computed: their values
+    depend on the draw alone, so it does not matter when.
 
     Args:
         rows: training rows.
@@ -58,10 +83,13 @@ class BatchSource:
         device: torch.device,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        # In memory, all rows are where they are used; on disk, each draw reads its own.
+        # All rows are where they are used if they fit there; else each draw takes its own.
         self.features = rows.features
+        self._on_device = False
         if isinstance(rows.features, Tensor):
-            self.features = rows.features.to(device, dtype)
+            size = rows.features.numel() * dtype.itemsize
+            if device.type == "cpu" or fits_in_memory(size, device):
+                self.features, self._on_device = rows.features.to(device, dtype), True
         self.device, self.dtype = device, dtype
         self.labels = rows.labels.to(device)
         self.batch_size = batch_size
@@ -69,6 +97,10 @@ class BatchSource:
         self.noise_dim = noise_dim
         self.seed = seed
         self._order = lru_cache(maxsize=2)(self._draw_order)
+        ahead = 1 if device.type == "cpu" else AHEAD
+        self._threads = ThreadPoolExecutor(max_workers=ahead, thread_name_prefix="batches")
+        self._ahead = ahead
+        self._making: dict[int, Future[HostDraw]] = {}
 
     def row_ids(self, draw: int) -> NDArray[np.int64]:
         """Which training rows the slots of a draw hold, ``(slots,)``."""
@@ -85,16 +117,34 @@ class BatchSource:
     def batch(self, draw: int) -> Batch:
         """The slots of a draw."""
         device, dtype = self.device, self.dtype
-        ids = torch.from_numpy(self.row_ids(draw))
-        if isinstance(self.features, Tensor):
-            ids = ids.to(device)
+        made = self._take(draw)
+        ids = made.ids.to(device)
+        features = self.features[ids] if made.features is None else made.features
         return Batch(
-            features=self.features[ids].to(device, dtype),
-            labels=self.labels[ids.to(device)],
-            noise=normals(self.seed, Stream.NOISE, draw, self.slots, self.noise_dim).to(
-                device, dtype
-            ),
-            mix=uniforms(self.seed, Stream.MIX, draw, self.slots, 1).to(device, dtype),
+            features=features.to(device, dtype),
+            labels=self.labels[ids],
+            noise=made.noise.to(device, dtype),
+            mix=made.mix.to(device, dtype),
+        )
+
+    def _take(self, draw: int) -> HostDraw:
+        """A draw that was made ahead, or is made now; those after it are begun."""
+        for other in [
+            number for number in self._making if not draw <= number <= draw + self._ahead
+        ]:
+            self._making.pop(other).cancel()
+        for number in range(draw, draw + 1 + self._ahead):
+            if number not in self._making:
+                self._making[number] = self._threads.submit(self._make, number)
+        return self._making.pop(draw).result()
+
+    def _make(self, draw: int) -> HostDraw:
+        ids = torch.from_numpy(self.row_ids(draw))
+        return HostDraw(
+            ids=ids,
+            features=None if self._on_device else self.features[ids],
+            noise=normals(self.seed, Stream.NOISE, draw, self.slots, self.noise_dim),
+            mix=uniforms(self.seed, Stream.MIX, draw, self.slots, 1),
         )
 
     def _draw_order(self, epoch: int) -> NDArray[np.int64]:

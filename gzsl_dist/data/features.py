@@ -106,21 +106,3 @@ class StoredFeatures:
         opened = getattr(self, "_opened", None)
         if opened is not None and opened[0] == os.getpid():
             os.close(opened[1])
-
-
-def fits_in_memory(size: int) -> bool:
-    """Whether so many bytes are at most a quarter of the memory that is free for each process here.
-
-    Processes of one machine share it; torchrun and srun say how many there are.
-    """
-    for name in ("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE"):
-        here = os.environ.get(name, "")
-        if here.isdecimal():
-            break
-    processes = int(here) if here.isdecimal() and int(here) else 1
-    try:
-        text = Path("/proc/meminfo").read_text()
-        free = 1024 * int(text.split("MemAvailable:")[1].split()[0])
-    except (OSError, IndexError, ValueError):
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return size <= free / 4 / processes

@@ -11,8 +11,9 @@ import h5py
 import numpy as np
 
 from gzsl_dist.data.dataset import OPTIONAL_SPLITS, REQUIRED_SPLITS, Dataset
-from gzsl_dist.data.features import Features, StoredFeatures, blocks, fits_in_memory
+from gzsl_dist.data.features import Features, StoredFeatures, blocks
 from gzsl_dist.data.hdf5 import DAMAGE, damaged, open_hdf5
+from gzsl_dist.data.memory import fits_in_memory
 from gzsl_dist.data.validation import validate
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import atomic_path

@@ -45,11 +45,10 @@ class BankRows:
         """Whether the rows are in the classifier's space already."""
         return self.column == "embeddings"
 
-    @property
-    def bytes(self) -> int:
-        """Memory that all processes' rows take in float32."""
+    def bytes(self, row_bytes: int) -> int:
+        """Memory that all processes' rows take in float32, beside `row_bytes` a row besides."""
         width = self.reader.column(self.column)[1]
-        return 4 * width * self.reader.select(self.classes).rows
+        return (4 * width + row_bytes) * self.reader.select(self.classes).rows
 
     def in_memory(self) -> Rows:
         """All of this process's rows."""

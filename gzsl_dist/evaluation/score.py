@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gzsl_dist.config import Config
-from gzsl_dist.data.features import BLOCK_ROWS, fits_in_memory
+from gzsl_dist.data.features import BLOCK_ROWS
+from gzsl_dist.data.memory import fits_in_memory
 from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.bank_rows import BankRows
@@ -40,6 +41,13 @@ def classifier_input(networks: Networks, features: Tensor, space: ClassifierSpac
     return torch.cat(
         [space.inputs(part, networks.embedding) for part in features.split(BLOCK_ROWS)]
     )
+
+
+def input_bytes(networks: Networks, space: ClassifierSpace) -> int:
+    """Bytes of a row in the classifier's space."""
+    weight = networks.generator.output.weight
+    row = classifier_input(networks, weight.new_empty(0, weight.shape[0]), space)
+    return row.shape[1] * row.element_size()
 
 
 def fit_classifier(
@@ -134,9 +142,7 @@ def _real_blocks(networks: Networks, rows: Rows, mine: slice, space: ClassifierS
             inputs = classifier_input(networks, rows.features[part], space)
             yield inputs, rows.labels[part].to(device)
 
-    if not isinstance(rows.features, Tensor) and not fits_in_memory(
-        4 * (mine.stop - mine.start) * rows.features.shape[1]
-    ):
+    if not fits_in_memory((mine.stop - mine.start) * input_bytes(networks, space), device):
         return blocks
     kept = list(blocks())
     return lambda: kept

@@ -15,7 +15,7 @@ from gzsl_dist.bank.layout import BankInfo
 from gzsl_dist.bank.reader import BankReader, Column
 from gzsl_dist.bank.writer import remove_bank, write_bank
 from gzsl_dist.config import Config
-from gzsl_dist.data.features import fits_in_memory
+from gzsl_dist.data.memory import fits_in_memory
 from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.bank_rows import BankRows
@@ -48,7 +48,12 @@ def synthetic_rows(
     mine = processes.share(len(problem.classes) - problem.seen_count)
     rows = (mine.stop - mine.start) * config.evaluation.rows_per_class
     wanted = config.evaluation.in_memory
-    fits = wanted == "true" or (wanted == "auto" and fits_in_memory(4 * rows * problem.feature_dim))
+    fits = wanted == "true" or (
+        wanted == "auto"
+        and fits_in_memory(
+            rows * row_bytes(networks, config), networks.generator.output.weight.device
+        )
+    )
     if not processes.any(not fits):
         yield _in_memory(networks, problem, config, mine)
         return
@@ -60,6 +65,16 @@ def synthetic_rows(
         yield BankRows(reader, unseen, problem, range(share.start, share.stop), column)
         processes.together(reader.close)  # no process still reads
     processes.once(lambda: remove_bank(path))
+
+
+def row_bytes(networks: Networks, config: Config) -> int:
+    """Bytes of a synthetic row as it is made, and beside it in the classifier's space."""
+    weight, embedding = networks.generator.output.weight, networks.embedding
+    hidden = embedding.embed.out_features if embedding else 0
+    projected = embedding.project.out_features if embedding else 0
+    space = ClassifierSpace.configured(config.evaluation)
+    width = len(weight) + space.width(len(weight), hidden, projected)
+    return width * weight.element_size()
 
 
 def rows_of_class(

@@ -18,6 +18,7 @@ from gzsl_dist.distributed.checkpoint import Checkpoint
 from gzsl_dist.distributed.deepspeed_strategy import DeepSpeedTrainable
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import MOMENTS, STEP, SingleStrategy, adam_state
+from gzsl_dist.evaluation import score, synthetic
 from gzsl_dist.monitoring import diagnostics
 from gzsl_dist.training.loop import Trainer
 
@@ -180,3 +181,38 @@ def test_backward_passes_are_checked_as_well() -> None:
     loss = Doubled.apply(torch.ones(3, device="cuda", requires_grad=True)).sum()
     with pytest.raises(TypeError, match="can't convert cuda:0"):
         loss.backward()
+
+
+def test_rows_that_a_gpu_has_no_room_for_stay_in_host_memory(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = trainer(problem)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 1000))
+    drawn = trainer(problem)
+    assert held.batches.features.device == CUDA
+    assert drawn.batches.features.device.type == "cpu"
+    for one, other in ((held.draw(0), drawn.draw(0)), (held.draw(7), drawn.draw(7))):
+        for name in ("features", "labels", "noise", "mix"):
+            assert getattr(one, name).device == getattr(other, name).device == CUDA
+            assert torch.equal(getattr(one, name), getattr(other, name))
+    drawn.train_step(0)
+
+
+def test_rows_of_the_classifier_are_counted_at_their_own_width_on_the_gpu(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, str]] = []
+
+    def counted(size: int, device: torch.device | None = None) -> bool:
+        asked.append((size, "cpu" if device is None else device.type))
+        return True
+
+    monkeypatch.setattr(score, "fits_in_memory", counted)
+    monkeypatch.setattr(synthetic, "fits_in_memory", counted)
+    networks, processes = trainer(problem).networks, Processes(0, 1, CUDA)
+    score.fit_classifier(networks, problem, CONFIG, processes)
+    unseen = len(problem.classes) - problem.seen_count
+    width, hidden = problem.feature_dim, SIZES["embedding_dim"]
+    rows = unseen * CONFIG.evaluation.rows_per_class
+    made, real = rows * 4 * (width + hidden), len(problem.train) * 4 * hidden
+    assert asked == [(made, "cuda"), (real, "cuda")]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 
+from gzsl_dist.data import batches as module
 from gzsl_dist.data.batches import BatchSource
-from gzsl_dist.data.draws import Stream, uniforms
+from gzsl_dist.data.draws import Stream, normals, uniforms
 from gzsl_dist.data.problem import Rows
 
 
@@ -52,3 +57,45 @@ def test_mixing_is_independent_of_the_noise() -> None:
     for draw in range(3):
         words = uniforms(0, Stream.NOISE, draw, slice(0, 8), 4).float()
         assert not torch.isin(batches.batch(draw).mix, words).any()
+
+
+@pytest.mark.parametrize("order", [range(9), (4, 3, 0, 7, 8, 9, 8), (2, 2, 2)])
+def test_draws_made_ahead_are_those_made_alone(order: Any) -> None:
+    batches = source(rows=20, batch_size=8)
+    for draw in order:
+        batch = batches.batch(draw)
+        assert torch.equal(batch.features[:, 0].long(), torch.from_numpy(batches.row_ids(draw)))
+        assert torch.equal(batch.noise, normals(0, Stream.NOISE, draw, slice(0, 8), 4))
+        assert torch.equal(batch.mix, uniforms(0, Stream.MIX, draw, slice(0, 8), 1).float())
+
+
+def test_the_next_draw_is_made_while_a_step_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: dict[int, str] = {}
+    second = threading.Event()
+
+    def recorded(seed: int, stream: Stream, draw: int, *rest: Any) -> torch.Tensor:
+        made[draw] = threading.current_thread().name
+        if draw == 1:
+            second.set()
+        return normals(seed, stream, draw, *rest)
+
+    monkeypatch.setattr(module, "normals", recorded)
+    batches = source(rows=20, batch_size=8)
+    batches.batch(0)
+    assert second.wait(10)  # nobody has asked for it
+    batches.batch(1)
+    assert all(name.startswith("batches") for name in made.values())
+    assert max(made) <= 2
+
+
+def test_an_error_of_a_draw_is_raised_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(seed: int, stream: Stream, draw: int, *rest: Any) -> torch.Tensor:
+        if draw == 1:
+            raise OSError("no disk")
+        return normals(seed, stream, draw, *rest)
+
+    monkeypatch.setattr(module, "normals", broken)
+    batches = source(rows=20, batch_size=8)
+    batches.batch(0)
+    with pytest.raises(OSError, match="no disk"):
+        batches.batch(1)

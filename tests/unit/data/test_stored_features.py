@@ -16,7 +16,8 @@ import torch
 from gzsl_dist.config import Config
 from gzsl_dist.data.batches import BatchSource
 from gzsl_dist.data.digits import digits_dataset
-from gzsl_dist.data.features import StoredFeatures, fits_in_memory
+from gzsl_dist.data.features import StoredFeatures
+from gzsl_dist.data.memory import fits_in_memory
 from gzsl_dist.data.problem import ScaledFeatures, selection_problem
 from gzsl_dist.data.store import read_dataset, write_dataset
 from gzsl_dist.errors import InputError
