@@ -83,25 +83,53 @@ def read_matlab(path: Path, names: tuple[str, ...]) -> Variables:
             except DAMAGE as error:
                 raise damaged(path, error) from None
     try:
-        variables = scipy.io.loadmat(path, variable_names=names)
+        # "None" is what scipy calls each variable that is an object of a MATLAB class
+        variables = scipy.io.loadmat(path, variable_names=(*names, "None"))
     except Exception:  # the reader raises whatever a broken stream leads it to
         raise InputError(
             f"{path}: not a MATLAB file (v5 or v7.3), or truncated; fetch it again"
         ) from None
+    opaque = variables.get("None")
+    if isinstance(opaque, scipy.io.matlab.MatlabOpaque):
+        name, kind = (opaque[0][field].decode("latin1") for field in ("s0", "s2"))
+        if name in names:
+            raise _an_object(path, name, kind)
     return {name: variables[name] for name in names if name in variables}
 
 
+def _an_object(path: Path, name: str, kind: str) -> InputError:
+    """The error for a string array, a categorical, a table: only MATLAB can read them."""
+    remedy = f"cellstr({name})" if kind == "string" else "a full array of numbers, or a cell array"
+    return InputError(f"{path}: {name}: is a MATLAB {kind} array; save {remedy} instead")
+
+
 def _from_hdf5(file: Any, name: str, path: Path) -> Any:
-    """A v7.3 variable; HDF5 stores MATLAB's columns first, and cells as references."""
+    """A v7.3 variable; HDF5 stores MATLAB's columns first, and cells as references.
+
+    What it is stands in its attribute ``MATLAB_class``, which files written by h5py may lack.
+    """
     import h5py
 
     item = file[name]
     if not isinstance(item, h5py.Dataset):  # a struct or a sparse matrix
         raise InputError(f"{path}: {name}: must be a full array; save it with full({name})")
+    kind = _matlab_class(item)
+    if kind == "string" or "MATLAB_object_decode" in item.attrs:
+        raise _an_object(path, name, kind)
+    if h5py.check_string_dtype(item.dtype):  # not by MATLAB
+        return item.asstr("utf-8")[()].T
+    if kind == "char":  # one name a row
+        rows = np.asarray(_values(item)).T
+        return np.array([_utf16(row) for row in np.atleast_2d(rows)], dtype=object)
     if item.dtype == h5py.ref_dtype:
         cells = (_text(file[reference], path) for reference in np.ravel(item[()]))
         return np.array(list(cells), dtype=object)
     return _values(item).T
+
+
+def _matlab_class(item: Any) -> str:
+    stored = item.attrs.get("MATLAB_class", "")
+    return stored.decode() if isinstance(stored, bytes) else str(stored)
 
 
 def _values(item: Any) -> Any:
@@ -112,13 +140,21 @@ def _values(item: Any) -> Any:
 
 
 def _text(item: Any, path: Path) -> str:
-    """A character array, UTF-16 as MATLAB stores it; reached by reference, so checked here."""
+    """A text in a cell; reached by reference, so checked here."""
     import h5py
 
     if not isinstance(item, h5py.Dataset):
         raise TypeError("a cell of text refers to a group")
     refuse_outside_data(item, path)
-    values = np.asarray(_values(item))
+    if h5py.check_string_dtype(item.dtype) and item.size == 1:  # not by MATLAB
+        return str(np.ravel(item.asstr("utf-8")[()])[0])
+    if (kind := _matlab_class(item)) not in ("char", ""):
+        raise TypeError(f"a cell of text holds {kind}")
+    return _utf16(np.asarray(_values(item)))
+
+
+def _utf16(values: np.ndarray) -> str:
+    """Characters as MATLAB stores them."""
     if not values.size:
         return ""
     if values.dtype != np.uint16:
@@ -185,13 +221,26 @@ def _class_names(value: Any, count: int, missing: list[str], path: Path) -> tupl
         missing.append("allclasses_names: classes are called 'class 1', 'class 2', ...")
         return tuple(f"class {number + 1}" for number in range(count))
     cells = np.asarray(value).ravel()
-    names = tuple(str(np.ravel(cell)[0]) if np.size(cell) else "" for cell in cells)
+    names = tuple(_name(cell, number, path) for number, cell in enumerate(cells, start=1))
     if len(names) != count:
         raise InputError(
             f"{path}: allclasses_names has {len(names)} names, att has {count} columns; they must "
             "be the same classes in the same order"
         )
     return names
+
+
+def _name(cell: Any, number: int, path: Path) -> str:
+    """One name, without the blanks that fill the rows of a character matrix."""
+    texts = np.ravel(cell)
+    if not texts.size:
+        return ""
+    if texts.size > 1 or not isinstance(texts[0], str):
+        raise InputError(
+            f"{path}: allclasses_names: name {number} is no text; save a cell array with one "
+            "character row a class"
+        )
+    return str(texts[0]).rstrip(" \0")
 
 
 def _drop_unusable_validation(dataset: Dataset, missing: list[str]) -> None:
