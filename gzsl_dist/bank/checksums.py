@@ -5,9 +5,10 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
+
+from gzsl_dist.data.hdf5 import hdf5_file
 
 WRITTEN = 1 << 32  # set in every stored checksum, so that 0 says: not written yet
 PIECE = 1 << 22
@@ -22,8 +23,12 @@ def rest_checksum(path: Path, columns: list[str]) -> int:
     """CRC-32 of a shard without the values of contiguous data sets, which have their own.
 
     Of a compressed shard it covers the whole file.
+
+    Raises:
+        InputError: the file cannot be locked.
+        OSError: it cannot be read.
     """
-    with h5py.File(path, "r") as file:
+    with hdf5_file(path, "r") as file:
         covered = sorted(
             (offset, file[name].id.get_storage_size())
             for name in columns

@@ -22,7 +22,7 @@ from gzsl_dist.bank.layout import (
     BankInfo,
     Shard,
 )
-from gzsl_dist.data.hdf5 import DAMAGE, damaged, is_plain_name, open_hdf5
+from gzsl_dist.data.hdf5 import DAMAGE, damaged, hdf5_file, is_plain_name, open_hdf5
 from gzsl_dist.data.scaling import Scaling
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import atomic_path
@@ -67,7 +67,7 @@ def write_master(path: Path, master: Master) -> None:
 
 def _fill(path: Path, master: Master) -> None:
     info = master.info
-    with h5py.File(path, "w", userblock_size=USER_BLOCK) as file:
+    with hdf5_file(path, "w", userblock_size=USER_BLOCK) as file:
         for name, (dtype, width) in info.columns.items():
             _virtual(file, name, dtype, width, master)
         if info.dtype == "bfloat16":

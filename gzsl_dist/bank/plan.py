@@ -142,7 +142,7 @@ def only_writer(path: Path, processes: Processes) -> Iterator[None]:
     """Keep other jobs from writing the same bank; the lock goes with the process that holds it.
 
     Raises:
-        InputError: another job is writing it, or the folder cannot be written.
+        InputError: another job is writing it, or the folder cannot be written or has no locks.
     """
     held: list[IO[str]] = []
     place = path.with_name(f".writing-{path.name}.lock")
@@ -156,11 +156,17 @@ def only_writer(path: Path, processes: Processes) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if not os.path.samestat(place.stat(), os.fstat(file.fileno())):
-                raise OSError("a job that just ended removed it, and another one made it anew")
-        except OSError:
+                raise BlockingIOError  # a job that just ended removed it, another made it anew
+        except (BlockingIOError, FileNotFoundError):
             file.close()
             raise InputError(
                 f"{path}: is being written by another job; wait for it, or use another --out"
+            ) from None
+        except OSError as error:  # a network file system without locks
+            file.close()
+            raise InputError(
+                f"{path}: cannot be locked ({error.strerror}); use an --out on a file system with "
+                "locks"
             ) from None
         held.append(file)
 

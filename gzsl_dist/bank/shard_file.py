@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from gzsl_dist.bank.layout import AGAIN, FORMAT_VERSION, SHARD_FORMAT, BankInfo, Shard
-from gzsl_dist.data.hdf5 import DAMAGE, open_hdf5
+from gzsl_dist.data.hdf5 import DAMAGE, hdf5_file, open_hdf5
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import atomic_path
 
@@ -42,7 +42,7 @@ def create_shard(path: Path, info: BankInfo, shard: Shard, token: str, fill: Fil
     try:
         with (
             atomic_path(path, one_writer=True) as partial,
-            h5py.File(partial, "w", libver="v110", **alignment) as file,
+            hdf5_file(partial, "w", libver="v110", **alignment) as file,
         ):
             file.attrs.update(format=SHARD_FORMAT, format_version=FORMAT_VERSION, bank=token)
             file.attrs.update(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
+from typing import Any
 
 import h5py
 
@@ -11,6 +13,27 @@ from gzsl_dist.errors import InputError
 
 DAMAGE = (KeyError, OSError, OverflowError, RuntimeError, TypeError, ValueError, MemoryError)
 """What h5py and numpy raise on a file whose structure or contents are broken."""
+
+NO_LOCK = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOLCK, errno.ENOTSUP)
+
+
+def hdf5_file(path: Path, mode: str, **options: Any) -> h5py.File:
+    """`h5py.File`, which locks what it opens; a file that cannot be locked is not a damaged one.
+
+    Raises:
+        InputError: another program has the file open, or its file system has no locks.
+        OSError: whatever else h5py finds.
+    """
+    try:
+        return h5py.File(path, mode, **options)
+    except OSError as error:
+        if error.errno not in NO_LOCK and "unable to lock file" not in str(error):
+            raise
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: cannot be locked ({reason}); close the program that has it open, or, on a "
+            "file system without locks, set HDF5_USE_FILE_LOCKING=FALSE"
+        ) from None
 
 
 def open_hdf5(path: Path, *, own_folder: bool = False) -> h5py.File:
@@ -21,12 +44,12 @@ def open_hdf5(path: Path, *, own_folder: bool = False) -> h5py.File:
         own_folder: accept virtual data sets of plain file names in the file's own folder.
 
     Raises:
-        InputError: missing, unreadable, not HDF5, truncated, damaged, or with links or data
-            outside of itself.
+        InputError: missing, unreadable, not to be locked, not HDF5, truncated, damaged, or with
+            links or data outside of itself.
     """
     check_readable(path)
     try:
-        file = h5py.File(path, "r")
+        file = hdf5_file(path, "r")
     except OSError as error:
         reason = "truncated" if "truncated" in str(error) else "not an HDF5 file, or damaged"
         raise InputError(f"{path}: {reason}; make it again or give another file") from None

@@ -12,7 +12,7 @@ import numpy as np
 
 from gzsl_dist.data.dataset import OPTIONAL_SPLITS, REQUIRED_SPLITS, Dataset
 from gzsl_dist.data.features import Features, StoredFeatures, blocks
-from gzsl_dist.data.hdf5 import DAMAGE, damaged, open_hdf5
+from gzsl_dist.data.hdf5 import DAMAGE, damaged, hdf5_file, open_hdf5
 from gzsl_dist.data.memory import fits_in_memory
 from gzsl_dist.data.validation import validate
 from gzsl_dist.errors import InputError
@@ -36,7 +36,7 @@ def write_dataset(path: Path, dataset: Dataset, *, overwrite: bool = False) -> N
     _check_room(path, 4 * dataset.features.shape[0] * dataset.features.shape[1])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as partial, h5py.File(partial, "w") as file:
+        with atomic_path(path) as partial, hdf5_file(partial, "w") as file:
             # contiguous, so that its rows lie at known places
             features = file.create_dataset("features", dataset.features.shape, "<f4")
             first = 0

@@ -277,6 +277,20 @@ def test_two_jobs_do_not_write_the_same_bank(tmp_path: Path) -> None:
     write(path)
 
 
+def test_a_disk_without_locks_is_not_another_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refused)
+    with (
+        pytest.raises(InputError, match=r"cannot be locked \(No locks available\)"),
+        only_writer(tmp_path / "bank.h5", ALONE),
+    ):
+        pass
+
+
 def test_values_that_the_type_cannot_hold_are_refused(tmp_path: Path) -> None:
     def made(value: float) -> dict[str, Tensor]:
         return {"features": torch.full((8, 5), value), "embeddings": torch.zeros(8, 3)}
