@@ -165,7 +165,9 @@ def check_indices(indices: IntArray, rows: int, where: str, *, first: int) -> No
         InputError: they are not; `where` begins the message.
     """
     if first == 1 and (indices == 0).any():
-        raise InputError(f"{where}: holds 0, but indices start at 1 in this format; add 1 to all")
+        fits = indices.max() < rows
+        remedy = "add 1 to all" if fits else "check what was saved under this name"
+        raise InputError(f"{where}: holds 0, but indices start at 1 in this format; {remedy}")
     outside = (indices < first) | (indices >= rows + first)
     if outside.any():
         raise InputError(

@@ -37,10 +37,14 @@ def read_pair(features_path: Path, splits_path: Path, name: str | None = None) -
     _require(tables, ("att", *split_names[: len(REQUIRED_SPLITS)]), splits_path)
 
     labels = _whole_numbers(rows["labels"], f"{features_path}: labels")
-    if (labels == 0).any():
-        raise InputError(f"{features_path}: labels: hold 0, but they start at 1; add 1 to all")
     features = _features(rows.pop("features"), len(labels), features_path)
-    semantics = _float32(_matrix(tables["att"], f"{splits_path}: att").T)
+    att = _matrix(tables["att"], f"{splits_path}: att")
+    if (labels == 0).any():
+        fits = labels.max() < att.shape[1]
+        remedy = "add 1 to all" if fits else "check what was saved under this name"
+        raise InputError(f"{features_path}: labels: hold 0, but they start at 1; {remedy}")
+    _refuse_transposed(att, labels, tables.get("allclasses_names"), splits_path)
+    semantics = _float32(att.T)
     missing: list[str] = []
     splits: dict[str, IntArray] = {}
     for split, key in zip((*REQUIRED_SPLITS, *OPTIONAL_SPLITS), split_names, strict=True):
@@ -48,6 +52,8 @@ def read_pair(features_path: Path, splits_path: Path, name: str | None = None) -
             indices = _whole_numbers(tables[key], f"{splits_path}: {key}")
             if not len(indices) and split in OPTIONAL_SPLITS:
                 continue  # [] in MATLAB: as good as missing, and told as such
+            if len(indices) == len(labels) > 1 and np.isin(indices, [0, 1]).all():
+                raise InputError(f"{splits_path}: {key}: is a mask of rows; save find({key})")
             check_indices(indices, len(labels), f"{splits_path}: {key}", first=1)
             splits[split] = indices - 1
     dataset = Dataset(
@@ -182,15 +188,20 @@ def _matrix(value: Any, where: str) -> np.ndarray:
 
 def _whole_numbers(value: Any, where: str) -> IntArray:
     array = np.asarray(value)
+    if array.dtype.kind not in "bfiu":
+        raise InputError(f"{where}: must be whole numbers; check what was saved under this name")
     if array.size and max(array.shape, default=1) != array.size:
         shape = " x ".join(map(str, array.shape))
-        raise InputError(f"{where}: must be one row or column of numbers, not {shape}; flatten it")
+        remedy = "check what was saved under this name"
+        one_each = any((array.sum(axis=axis) == 1).all() for axis in (0, 1) if array.ndim == 2)
+        if one_each and np.isin(array, [0, 1]).all():
+            remedy = "it is one-hot, save the number of each 1 instead"
+        raise InputError(f"{where}: must be one row or column of numbers, not {shape}; {remedy}")
     array = array.ravel()
+    if array.dtype == bool:  # a mask written by h5py
+        array = array.astype(np.uint8)
     largest = 2.0**53  # whole numbers beyond are not exact in MATLAB's doubles; refuses infinity
-    if (
-        array.dtype.kind not in "fiu"
-        or not ((array == np.floor(array)) & (np.abs(array) <= largest)).all()
-    ):
+    if not ((array == np.floor(array)) & (np.abs(array) <= largest)).all():
         raise InputError(f"{where}: must be whole numbers; check what was saved under this name")
     return array.astype(np.int64)
 
@@ -199,6 +210,16 @@ def _float32(array: np.ndarray) -> FloatArray:
     """In float32, row by row in memory; what is too large becomes infinite and is refused later."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _refuse_transposed(att: np.ndarray, labels: IntArray, names: Any, path: Path) -> None:
+    """Refuse semantics whose rows, not columns, are as many as the names or the labels."""
+    classes = int(labels.max(initial=0)) if names is None else np.size(names)
+    if att.shape[1] != classes == att.shape[0]:
+        raise InputError(
+            f"{path}: att is {att.shape[0]} x {att.shape[1]} for {classes} classes: transposed; "
+            "save it as d_a x C, one class a column"
+        )
 
 
 def _features(value: Any, rows: int, path: Path) -> FloatArray:

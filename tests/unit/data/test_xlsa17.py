@@ -157,14 +157,31 @@ WRONG: dict[str, tuple[Callable[[Contents], Any], str, str]] = {
     "tiny semantics": (spoil("att", lambda att: 1e-25 * att), "splits.mat", "scale them"),
     "NaN semantics": (spoil("att", put((1, 2), np.nan)), "semantics", "1 of 6 classes, .* class 3"),
     "label beyond": (spoil("labels", put((3, 0), 7)), "labels", "outside the 6 classes.* row 4"),
-    "label 0": (spoil("labels", put((3, 0), 0)), "labels", "start at 1"),
+    "label 0": (spoil("labels", put((3, 0), 0)), "labels", "start at 1; check"),
+    "labels from 0": (spoil("labels", lambda n: n - 1), "labels", "start at 1; add 1 to all"),
     "negative label": (spoil("labels", put((3, 0), -1)), "labels", "outside the 6 classes"),
     "half a label": (spoil("labels", put((3, 0), 1.5)), "labels", "whole numbers"),
     "infinite label": (spoil("labels", put((3, 0), np.inf)), "labels", "whole numbers"),
     "one-hot labels": (
         spoil("labels", lambda n: np.eye(6)[n.astype(int).ravel() - 1]),
         "labels",
-        "one row or column of numbers, not 48 x 6",
+        "one row or column of numbers, not 48 x 6; it is one-hot",
+    ),
+    "a table as labels": (
+        spoil("labels", lambda n: np.hstack([n, n])), "labels", "not 48 x 2; check what was saved",
+    ),
+    "a mask as split": (
+        spoil("test_seen_loc", lambda loc: np.isin(np.arange(1, ROWS + 1), loc)[:, None]),
+        "test_seen_loc",
+        r"is a mask of rows; save find\(test_seen_loc\)",
+    ),
+    "transposed semantics": (
+        spoil("att", lambda att: att.T), "splits.mat", "att is 6 x 4 for 6 classes: transposed",
+    ),
+    "transposed semantics without names": (
+        lambda c: c.update(att=c["att"].T, allclasses_names=None) or c.pop("allclasses_names"),
+        "splits.mat",
+        "att is 6 x 4 for 6 classes: transposed",
     ),
     "infinite index": (
         spoil("trainval_loc", put((0, 0), np.inf)), "trainval_loc", "whole numbers",
@@ -175,6 +192,7 @@ WRONG: dict[str, tuple[Callable[[Contents], Any], str, str]] = {
     "index 0": (
         spoil("trainval_loc", lambda loc: loc - 1), "trainval_loc", "holds 0, .* start at 1",
     ),
+    "one index 0": (spoil("test_seen_loc", put((0, 0), 0)), "test_seen", "start at 1 .*check"),
     "index twice": (
         spoil("trainval_loc", lambda loc: np.concatenate([loc, loc[:2]])),
         "trainval_loc",
