@@ -26,6 +26,7 @@ from gzsl_dist.evaluation.selection import fixed
 from gzsl_dist.inference.assemble import assemble
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.nested import merge
+from gzsl_dist.presets import BASELINES
 from gzsl_dist.training.loop import Trainer
 
 NO_ROWS = np.empty(0, dtype=np.int64)
@@ -171,7 +172,13 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "in_memory": "true",  # there is no run directory
             },
         }
-        return Config.model_validate(merge(tree, mine))
+        config = Config.model_validate(merge(tree, mine))
+        if config.method in BASELINES:  # its preset would train a plain WGAN under that name
+            raise InputError(
+                f"method {config.method!r} has no networks, which GZSLClassifier trains; run "
+                f"gzsl_dist.train --method {config.method} for its figures"
+            )
+        return config
 
 
 def _train(problem: Problem, config: Config, processes: Processes) -> Networks:

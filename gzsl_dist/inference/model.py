@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from gzsl_dist.config_file import read_run_config
 from gzsl_dist.data.features import BLOCK_ROWS
 from gzsl_dist.data.scaling import Scaling
 from gzsl_dist.errors import InputError
@@ -22,6 +23,7 @@ from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.files import atomic_write
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.networks import Networks
+from gzsl_dist.presets import BASELINES
 
 FILE = "model.safetensors"
 FORMAT_VERSION = 1
@@ -227,12 +229,18 @@ def load_model(path: str | Path) -> ZeroShotModel:
         path: a run directory or a ``.safetensors`` file.
 
     Raises:
-        InputError: no such file, an unfinished run, or no model of this package.
+        InputError: no such file, an unfinished run, a run of a baseline, or no model of this
+            package.
     """
     file = Path(path)
     if file.is_dir():
         if not (file / "config.yaml").exists():
             raise InputError(f"{file}: no run; name a run directory made by gzsl_dist.train")
+        method = read_run_config(file).method
+        if method in BASELINES:
+            raise InputError(
+                f"{file}: {method} has no networks, so no model; its result.json holds all figures"
+            )
         file = file / FILE
         if not file.exists():
             raise InputError(

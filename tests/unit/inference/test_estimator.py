@@ -7,6 +7,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gzsl_dist import GZSLClassifier
+from gzsl_dist.presets import BASELINES
 
 SMALL = {
     "model.noise_dim": 4,
@@ -95,3 +96,11 @@ def test_wrong_settings_are_refused() -> None:
         GZSLClassifier(settings={"model.noise": 3}).fit(np.eye(4), [0, 0, 1, 1])
     with pytest.raises(ValueError, match="method"):
         GZSLClassifier(method="magic").fit(np.eye(4), [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize("method", BASELINES)
+def test_a_baseline_is_refused_instead_of_training_a_wgan(method: str) -> None:
+    rows, labels, semantics = corners(4)
+    learner = GZSLClassifier(method, steps=1, batch_size=8, settings=SMALL)
+    with pytest.raises(ValueError, match=f"method '{method}' has no networks"):
+        learner.fit(rows, labels, semantics)

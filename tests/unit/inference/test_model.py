@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from gzsl_dist.errors import InputError
 from gzsl_dist.inference.model import ZeroShotModel, load_model
+from gzsl_dist.presets import BASELINES
 
 from .models import CLASSES, SEEN, card, model, parts
 
@@ -163,3 +164,11 @@ def test_the_card_alone_builds_the_same_shapes() -> None:
     }
     assert shapes["classifier.weight"] == (5, 8)
     assert shapes["embedding.embed.weight"] == (8, 6)
+
+
+@pytest.mark.parametrize("method", BASELINES)
+def test_a_finished_baseline_is_called_what_it_is(tmp_path: Path, method: str) -> None:
+    (tmp_path / "config.yaml").write_text(f"method: {method}\n")
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(InputError, match=f"{method} has no networks"):
+        load_model(tmp_path)
