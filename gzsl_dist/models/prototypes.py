@@ -49,8 +49,9 @@ class MeanPrototypes(nn.Module):
     """Means of the embeddings of each class, remembered as exponential moving averages.
 
     For a class in the batch, the unit vector along the mean of its rows, with gradient; for other
-    classes their average, ``m_c <- normalize(mu m_c + (1 - mu) mean)``. The averages are buffers,
-    computed from the global batch alike on every process.
+    classes their average, ``m_c <- normalize(mu m_c + (1 - mu) mean)``. Averages start at zero,
+    which is similar to nothing: a class's first batch is its average, and nothing random stays in
+    it. They are buffers, computed from the global batch alike on every process.
 
     Args:
         classes: number of classes.
@@ -62,10 +63,13 @@ class MeanPrototypes(nn.Module):
         super().__init__()
         self.momentum = momentum
         self.means: Tensor
-        self.register_buffer("means", unit(torch.randn(classes, projection_dim)))
+        self.register_buffer("means", torch.zeros(classes, projection_dim))
 
     def forward(self, semantics: Tensor, classes: slice, batch: Batch = None) -> Tensor:
-        """Prototypes, ``(classes in the slice, d_u)``; `batch` moves the averages on."""
+        """Prototypes, ``(classes in the slice, d_u)``; `batch` moves the averages on.
+
+        Unit vectors; zero for a class that no batch has held yet.
+        """
         if batch is None:
             return self.means[classes].clone()
         embeddings, labels = batch

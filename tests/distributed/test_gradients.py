@@ -91,6 +91,10 @@ def build(config: Config, dtype: torch.dtype, slots: slice) -> tuple[Networks, T
     ).to(dtype)
     for parameter in networks.parameters():  # far from the tiny start, where all is alike
         parameter.data.add_(0.3 * torch.randn(parameter.shape, generator=draw).to(dtype))
+    for name, means in networks.named_buffers():
+        if name == "prototypes.means":  # half of the classes have been in a batch before
+            means[::2] = torch.randn(means[::2].shape, generator=draw).to(dtype)
+            means[::2] /= means[::2].norm(dim=1, keepdim=True)
     batches = BatchSource(
         rows,
         batch_size=config.train.batch_size,

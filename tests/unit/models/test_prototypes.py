@@ -30,7 +30,10 @@ def semantic() -> SemanticPrototypes:
 
 
 def mean(momentum: float = 0.7) -> MeanPrototypes:
-    return MeanPrototypes(CLASSES, DIM, momentum).double()
+    """All classes have been in a batch."""
+    source = MeanPrototypes(CLASSES, DIM, momentum).double()
+    source.means.copy_(normalize(normal(CLASSES, DIM, seed=9), dim=1))
+    return source
 
 
 def batch(labels: list[int], seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -127,6 +130,19 @@ def test_means_equal_a_moving_average_written_by_hand(momentum: float) -> None:
         torch.testing.assert_close(prototypes, torch.stack(current))
         torch.testing.assert_close(source.means, torch.stack(averages))
         torch.testing.assert_close(source(SEMANTICS, ALL), torch.stack(averages))
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_the_first_batch_of_a_class_is_its_average(momentum: float) -> None:
+    """Nothing random stays in it, and a class that was in no batch is similar to nothing."""
+    source = MeanPrototypes(CLASSES, DIM, momentum).double()
+    embeddings, labels = batch([0, 2, 2])
+    source(SEMANTICS, ALL, (embeddings, labels))
+    expected = torch.zeros(CLASSES, DIM, dtype=torch.float64)
+    expected[0] = embeddings[0]
+    expected[2] = normalize(embeddings[1] + embeddings[2], dim=0)
+    torch.testing.assert_close(source.means, expected)
+    torch.testing.assert_close(source(SEMANTICS, ALL), expected)
 
 
 def test_gradient_goes_through_the_part_of_the_batch_only() -> None:
