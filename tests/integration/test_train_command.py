@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ import yaml
 from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from gzsl_dist.data.digits import digits_dataset
+from gzsl_dist.data.store import write_dataset
 from gzsl_dist.monitoring.logbook import read_metrics
 
 from .commands import PATIENCE, ROOT, SMALL, environment, error_line, run, run_stopped
@@ -357,9 +360,12 @@ def test_a_failure_of_another_process_is_told(tmp_path: Path) -> None:
         "import os, sys\n"
         "from gzsl_dist.command import run_command\n"
         "from gzsl_dist.train import main\n"
-        "path = 'digits' if os.environ['RANK'] == '0' else 'missing.h5'\n"
-        "run_command(main, [*sys.argv[1:], '--data.path', path])\n"
+        f"os.chdir({str(tmp_path)!r} + '/' + os.environ['RANK'])\n"
+        "run_command(main, [*sys.argv[1:], '--data.path', 'data.h5'])\n"
     )
+    for rank in "01":
+        (tmp_path / rank).mkdir()
+    write_dataset(tmp_path / "0" / "data.h5", digits_dataset())
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2",
          str(program), *SMALL, "--run.dir", str(tmp_path / "r")],
@@ -368,7 +374,8 @@ def test_a_failure_of_another_process_is_told(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode != 0
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    assert lines == ["error: missing.h5: no such file; check the path"]
+    place = f"process 1 on {socket.gethostname()}"
+    assert lines == [f"error: {place}: data.h5: no such file; check the path"]
 
 
 def test_a_file_in_the_way_of_the_run_directory(tmp_path: Path) -> None:
