@@ -7,7 +7,7 @@ class GzslError(Exception):
     """A failure that is told to the user in one line; `exit_code` is what the command returns."""
 
     exit_code = 1
-    is_failure = True  # whether the line that tells it begins with "error: "
+    is_failure = True  # whether the line that reports it begins with "error: "
     speaks = False  # whether this process tells it, though it is not the first of the job
 
 

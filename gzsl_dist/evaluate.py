@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.evaluation.details import write_details
     from gzsl_dist.evaluation.oracle import note_early_read
     from gzsl_dist.evaluation.result import result_of
-    from gzsl_dist.evaluation.score import fit_classifier, input_bytes, score_problem
+    from gzsl_dist.evaluation.score import fit_classifier, score_problem
     from gzsl_dist.monitoring.tables import print_result
     from gzsl_dist.training.trained import load_run
 
@@ -78,8 +78,8 @@ def main(arguments: list[str]) -> int:
                 {f"--bank {options.bank}": f"bank {rows.reader.token}"},
                 "give all machines the same bank, on shared storage or as equal copies",
             )
-            row_bytes = input_bytes(networks, ClassifierSpace.configured(trained.config.evaluation))
-            size = rows.bytes(row_bytes)
+            classifier_space = ClassifierSpace.configured(trained.config.evaluation)
+            size = rows.bytes(classifier_space.row_bytes(networks))
             own = size // processes.world_size
             in_memory = (
                 not rows.embedded

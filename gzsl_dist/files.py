@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gzsl_dist.errors import InputError
 
@@ -63,6 +64,36 @@ def atomic_write(path: Path, content: str | bytes) -> None:
             partial.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def exclusive_lock(place: Path, name: str, *, busy: str, remedy: str) -> IO[str]:
+    """Lock a file, making it where it is missing; the lock goes with the process that holds it.
+
+    Args:
+        place: the file that is locked.
+        name: what is kept from other jobs, as errors call it.
+        busy: the error where another job holds the lock, or has just removed the file.
+        remedy: what to do where the file system has no locks.
+
+    Returns:
+        The open file; closing it gives the lock back.
+
+    Raises:
+        InputError: it cannot be locked.
+        OSError: it cannot be opened.
+    """
+    file = place.open("a", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not os.path.samestat(place.stat(), os.fstat(file.fileno())):
+            raise BlockingIOError  # a job that just ended removed it, another made it anew
+    except (BlockingIOError, FileNotFoundError):
+        file.close()
+        raise InputError(busy) from None
+    except OSError as error:  # a network file system without locks
+        file.close()
+        raise InputError(f"{name}: cannot be locked ({error.strerror}); {remedy}") from None
+    return file
 
 
 def _remove(path: Path) -> None:

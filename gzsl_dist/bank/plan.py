@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -18,7 +17,7 @@ from gzsl_dist.bank.shard_file import finished_blocks, journal_of
 from gzsl_dist.data.hdf5 import is_plain_name
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
-from gzsl_dist.files import atomic_write, read_json_object
+from gzsl_dist.files import atomic_write, exclusive_lock, read_json_object
 
 REMEDY = "--overwrite discards it and begins anew"
 
@@ -150,24 +149,14 @@ def only_writer(path: Path, processes: Processes) -> Iterator[None]:
     def take() -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = place.open("a", encoding="utf-8")
+            file = exclusive_lock(
+                place,
+                str(path),
+                busy=f"{path}: is being written by another job; wait for it, or use another --out",
+                remedy="use an --out on a file system with locks",
+            )
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.path.samestat(place.stat(), os.fstat(file.fileno())):
-                raise BlockingIOError  # a job that just ended removed it, another made it anew
-        except (BlockingIOError, FileNotFoundError):
-            file.close()
-            raise InputError(
-                f"{path}: is being written by another job; wait for it, or use another --out"
-            ) from None
-        except OSError as error:  # a network file system without locks
-            file.close()
-            raise InputError(
-                f"{path}: cannot be locked ({error.strerror}); use an --out on a file system with "
-                "locks"
-            ) from None
         held.append(file)
 
     processes.once(take)

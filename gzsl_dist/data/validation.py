@@ -158,6 +158,12 @@ def _check_splits(dataset: Dataset, where: str) -> None:
             )
 
 
+def remedy_of_zero(numbers: IntArray, most: int) -> str:
+    """What to do about numbers that should start at 1: they may count from 0, or be others."""
+    fits = numbers.max() < most
+    return "add 1 to all" if fits else "check what was saved under this name"
+
+
 def check_indices(indices: IntArray, rows: int, where: str, *, first: int) -> None:
     """Check that indices are distinct and in ``[first, rows + first)``.
 
@@ -165,9 +171,10 @@ def check_indices(indices: IntArray, rows: int, where: str, *, first: int) -> No
         InputError: they are not; `where` begins the message.
     """
     if first == 1 and (indices == 0).any():
-        fits = indices.max() < rows
-        remedy = "add 1 to all" if fits else "check what was saved under this name"
-        raise InputError(f"{where}: holds 0, but indices start at 1 in this format; {remedy}")
+        raise InputError(
+            f"{where}: holds 0, but indices start at 1 in this format; "
+            f"{remedy_of_zero(indices, rows)}"
+        )
     outside = (indices < first) | (indices >= rows + first)
     if outside.any():
         raise InputError(

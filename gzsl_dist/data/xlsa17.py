@@ -9,7 +9,7 @@ import numpy as np
 
 from gzsl_dist.data.dataset import OPTIONAL_SPLITS, REQUIRED_SPLITS, Dataset, FloatArray, IntArray
 from gzsl_dist.data.hdf5 import DAMAGE, check_readable, damaged, open_hdf5, refuse_outside_data
-from gzsl_dist.data.validation import check_indices, validate
+from gzsl_dist.data.validation import check_indices, remedy_of_zero, validate
 from gzsl_dist.errors import InputError
 
 Variables = dict[str, Any]
@@ -40,8 +40,7 @@ def read_pair(features_path: Path, splits_path: Path, name: str | None = None) -
     features = _features(rows.pop("features"), len(labels), features_path)
     att = _matrix(tables["att"], f"{splits_path}: att")
     if (labels == 0).any():
-        fits = labels.max() < att.shape[1]
-        remedy = "add 1 to all" if fits else "check what was saved under this name"
+        remedy = remedy_of_zero(labels, att.shape[1])
         raise InputError(f"{features_path}: labels: hold 0, but they start at 1; {remedy}")
     _refuse_transposed(att, labels, tables.get("allclasses_names"), splits_path)
     semantics = _float32(att.T)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 MOST_GROUPS = 4
-"""How many different findings a message tells; with hundreds of processes it stays one line."""
+"""How many different findings a message names; with hundreds of processes it stays one line."""
 
 Finding = tuple[str, Mapping[str, str]]
 """A process's host, and what it found by name."""
@@ -23,18 +23,18 @@ def difference(findings: Sequence[Finding]) -> str | None:
         for rank, (host, found) in enumerate(findings):
             ranks.setdefault(found.get(name, "nothing"), {}).setdefault(host, []).append(rank)
         if len(ranks) > 1:
-            told = [
+            named = [
                 f"{value} on {_hosts(hosts)}" for value, hosts in list(ranks.items())[:MOST_GROUPS]
             ]
             more = f", and {len(ranks) - MOST_GROUPS} more" if len(ranks) > MOST_GROUPS else ""
-            return f"{name} differs between processes: {', '.join(told)}{more}"
+            return f"{name} differs between processes: {', '.join(named)}{more}"
     return None
 
 
 def _hosts(hosts: Mapping[str, Sequence[int]]) -> str:
-    told = [f"{host} ({_ranks(ranks)})" for host, ranks in list(hosts.items())[:MOST_GROUPS]]
+    named = [f"{host} ({_ranks(ranks)})" for host, ranks in list(hosts.items())[:MOST_GROUPS]]
     more = len(hosts) - MOST_GROUPS
-    return " and ".join(told) + (f" and {more} more hosts" if more > 0 else "")
+    return " and ".join(named) + (f" and {more} more hosts" if more > 0 else "")
 
 
 def _ranks(ranks: Sequence[int]) -> str:

@@ -101,7 +101,7 @@ def save(
 ) -> None:
     """Write a checkpoint beside, rename it into place, and delete old ones.
 
-    Checkpoints of later steps are damaged, or training would have gone on from them: they are
+    Checkpoints of later steps are damaged, or training would have resumed from them: they are
     moved aside, as ``later-step-<8 digits>``, so that they do not count as the newest.
 
     Args:

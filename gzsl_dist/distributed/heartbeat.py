@@ -53,7 +53,7 @@ class Heartbeat:
                 while not over.wait(min(self._timeout / 10, 10.0)):
                     self._store.add(f"heartbeat {self._rank}", 1)
             except RuntimeError:
-                pass  # the store has gone with the job; whoever waits is told by its own look
+                pass  # the store has gone with the job; whoever waits notices it in its own poll
 
         thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
         thread.start()

@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -79,6 +79,14 @@ class Processes:
         if self.world_size > 1:
             dist.all_reduce(values)
         return values
+
+    def gather_objects(self, value: T) -> list[T]:
+        """A small value of every process, by rank; what pickle can carry. All must call."""
+        if self.world_size == 1:
+            return [value]
+        found: list[Any] = [None] * self.world_size
+        dist.all_gather_object(found, value)
+        return found
 
     def of_first(self, values: Tensor) -> Tensor:
         """The first process's values on all of them, in place: one rounding for what decides."""
@@ -154,11 +162,10 @@ class Processes:
         """
         if self.world_size == 1:
             return
-        findings = cast(list[Finding], [None] * self.world_size)
-        dist.all_gather_object(findings, (socket.gethostname(), dict(found)))
-        told = difference(findings)
-        if told is not None:
-            raise InputError(f"{told}; {remedy}")
+        own: Finding = (socket.gethostname(), dict(found))
+        message = difference(self.gather_objects(own))
+        if message is not None:
+            raise InputError(f"{message}; {remedy}")
 
     def agree_on_folder(self, name: str, folder: Path) -> None:
         """See that a folder is the same one for all processes: a file of the first is seen by all.

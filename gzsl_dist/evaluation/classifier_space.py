@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from gzsl_dist.models.embedding import Embedding
+from gzsl_dist.models.networks import Networks
 from gzsl_dist.precision import at_least_float32
 from gzsl_dist.settings import EvaluationSettings
 
@@ -35,6 +36,13 @@ class ClassifierSpace:
         """Values of a row, from d_x, the size of h and d_u."""
         sizes = {"x": feature_dim, "h": embedding_dim, "u": projection_dim}
         return sum(sizes[part] for part in self.name)
+
+    def row_bytes(self, networks: Networks) -> int:
+        """Bytes of a row of the classifier's input, in the networks' type or float32."""
+        weight, embedding = networks.generator.output.weight, networks.embedding
+        hidden = embedding.embed.out_features if embedding else 0
+        projected = embedding.project.out_features if embedding else 0
+        return self.width(len(weight), hidden, projected) * max(4, weight.element_size())
 
     def inputs(self, features: Tensor, embedding: Embedding | None) -> Tensor:
         """The classifier's input ``(rows, width)`` of scaled features ``(rows, d_x)``."""

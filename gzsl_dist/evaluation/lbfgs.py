@@ -15,6 +15,7 @@ from typing import Literal
 
 from torch import Tensor
 
+Ended = Literal["converged", "iterations", "line search"]
 InnerProduct = Callable[[Tensor, Tensor], float]
 Function = Callable[[Tensor], tuple[float, Tensor]]
 """Value and gradient ``(size,)`` at a point ``(size,)``; the value is the same on all processes."""
@@ -42,7 +43,7 @@ class FitSummary:
     iterations: int
     evaluations: int
     relative_gradient: float
-    ended: Literal["converged", "iterations", "line search"]
+    ended: Ended
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,8 @@ def minimize(
     """
     point = start
     value, gradient = function(point)
-    evaluations, ended, done = 1, "iterations", 0
+    evaluations, done = 1, 0
+    ended: Ended = "iterations"
     first_length = inner(gradient, gradient) ** 0.5
     length = first_length
     pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=HISTORY)  # s, y, s . y
@@ -113,7 +115,7 @@ def minimize(
             ended = "converged"
             break
     relative = length / first_length if first_length > 0 else 0.0
-    return point, FitSummary(done, evaluations, relative, ended)  # type: ignore[arg-type]
+    return point, FitSummary(done, evaluations, relative, ended)
 
 
 def _direction(

@@ -43,13 +43,6 @@ def classifier_input(networks: Networks, features: Tensor, space: ClassifierSpac
     )
 
 
-def input_bytes(networks: Networks, space: ClassifierSpace) -> int:
-    """Bytes of a row in the classifier's space."""
-    weight = networks.generator.output.weight
-    row = classifier_input(networks, weight.new_empty(0, weight.shape[0]), space)
-    return row.shape[1] * row.element_size()
-
-
 def fit_classifier(
     networks: Networks,
     problem: Problem,
@@ -142,7 +135,7 @@ def _real_blocks(networks: Networks, rows: Rows, mine: slice, space: ClassifierS
             inputs = classifier_input(networks, rows.features[part], space)
             yield inputs, rows.labels[part].to(device)
 
-    if not fits_in_memory((mine.stop - mine.start) * input_bytes(networks, space), device):
+    if not fits_in_memory((mine.stop - mine.start) * space.row_bytes(networks), device):
         return blocks
     kept = list(blocks())
     return lambda: kept

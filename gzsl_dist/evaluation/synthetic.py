@@ -69,12 +69,8 @@ def synthetic_rows(
 
 def row_bytes(networks: Networks, config: Config) -> int:
     """Bytes of a synthetic row as it is made, and beside it in the classifier's space."""
-    weight, embedding = networks.generator.output.weight, networks.embedding
-    hidden = embedding.embed.out_features if embedding else 0
-    projected = embedding.project.out_features if embedding else 0
-    space = ClassifierSpace.configured(config.evaluation)
-    width = len(weight) + space.width(len(weight), hidden, projected)
-    return width * weight.element_size()
+    weight, space = networks.generator.output.weight, ClassifierSpace.configured(config.evaluation)
+    return len(weight) * weight.element_size() + space.row_bytes(networks)
 
 
 def rows_of_class(

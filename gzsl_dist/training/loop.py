@@ -58,15 +58,7 @@ class Trainer:
         if found is not None:  # before the strategy takes the weights over
             checkpoint.restore(*found, self.networks)
         self.problem = problem
-        self.batches = BatchSource(
-            problem.train,
-            batch_size=config.train.batch_size,
-            slots=processes.share(config.train.batch_size),
-            noise_dim=config.model.noise_dim,
-            seed=config.train.seed,
-            device=processes.device,
-            dtype=dtype,
-        )
+        self.batches = batches_for(problem, config, processes)
         arguments = (self.networks, self.semantics, config, processes)
         self.critic_objective = CriticObjective(*arguments)
         objectives = {
@@ -196,6 +188,19 @@ def networks_for(problem: Problem, config: Config) -> Networks:
         feature_dim=problem.feature_dim,
         semantic_dim=problem.semantic_dim,
         seen_count=problem.seen_count,
+    )
+
+
+def batches_for(problem: Problem, config: Config, processes: Processes) -> BatchSource:
+    """This process's slots of the batches that a problem is trained on."""
+    return BatchSource(
+        problem.train,
+        batch_size=config.train.batch_size,
+        slots=processes.share(config.train.batch_size),
+        noise_dim=config.model.noise_dim,
+        seed=config.train.seed,
+        device=processes.device,
+        dtype=network_dtype(config.train.precision),
     )
 
 

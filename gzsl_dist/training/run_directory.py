@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from gzsl_dist.config_file import read_run_config, to_yaml
 from gzsl_dist.distributed import launch_environment
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
-from gzsl_dist.files import atomic_write
+from gzsl_dist.files import atomic_write, exclusive_lock
 from gzsl_dist.monitoring.progress import say
 from gzsl_dist.nested import flat
 
@@ -95,24 +94,15 @@ def move_aside(directory: Path, processes: Processes) -> None:
 
 def _lock(directory: Path) -> IO[str]:
     try:
-        file = (directory / ".lock").open("a", encoding="utf-8")
+        return exclusive_lock(
+            directory / ".lock",
+            f"run directory {directory}",
+            busy=f"run directory {directory} is in use by another job; wait for it, or use another "
+            "--run.dir",
+            remedy="use a --run.dir on a file system with locks",
+        )
     except OSError as error:
         raise _unwritable(directory, error) from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise InputError(
-            f"run directory {directory} is in use by another job; wait for it, or use another "
-            "--run.dir"
-        ) from None
-    except OSError as error:  # a network file system without locks
-        file.close()
-        raise InputError(
-            f"run directory {directory}: cannot be locked ({error.strerror}); use a --run.dir on "
-            "a file system with locks"
-        ) from None
-    return file
 
 
 def _unwritable(directory: Path, error: OSError) -> InputError:

@@ -29,7 +29,7 @@ class StopSignal:
         """Inside, Ctrl-C waits until the loop looks at `name`.
 
         Raises:
-            KeyboardInterrupt: at the end, where the loop has ended without looking again.
+            KeyboardInterrupt: at the end, where the loop has ended without reading `name` again.
         """
         self._in_steps = True
         try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
-import torch.distributed as dist
 
 from gzsl_dist.config import Config
+from gzsl_dist.data.dataset import Dataset
+from gzsl_dist.data.load import load_dataset
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError, OtherProcessError
 
@@ -46,6 +48,16 @@ class Session:
     processes: Processes
     scratch: Path
 
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The user's data set, loaded once; every process must ask for it together.
+
+        Raises:
+            InputError: it cannot be loaded, by any process.
+        """
+        settings = self.config.data
+        return self.processes.together(lambda: load_dataset(settings.path, settings.in_memory))
+
 
 MEND = "mend what it names, or use another --run.dir"
 
@@ -64,19 +76,10 @@ def failures_as_check(name: str, checks: Checks, session: Session) -> Iterator[C
         text = f"another process of the job: {error}"
         if not isinstance(error, OtherProcessError):
             text = str(error)
-        told = gathered_texts(session.processes, text)
-        own = [one for one in told if not one.startswith("another process")] or told
+        texts = session.processes.gather_objects(text)
+        own = [one for one in texts if not one.startswith("another process")] or texts
         problem, _, remedy = own[0].rpartition("; ")
         yield Check(name, False, problem or own[0], remedy if problem else MEND)
-
-
-def gathered_texts(processes: Processes, text: str) -> list[str]:
-    """A text of every process, by rank; all must call."""
-    if processes.world_size == 1:
-        return [text]
-    found = [""] * processes.world_size
-    dist.all_gather_object(found, text)
-    return found
 
 
 def largest(processes: Processes, value: float) -> float:

@@ -4,72 +4,46 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from gzsl_dist.config import Config
-from gzsl_dist.data.batches import BatchSource
-from gzsl_dist.data.load import load_dataset
-from gzsl_dist.data.problem import Problem, final_problem
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import SingleStrategy, Strategy, Trainable, choose_strategy
+from gzsl_dist.distributed.strategies import SingleStrategy, Trainable
+from gzsl_dist.models.networks import build_networks
 from gzsl_dist.nested import merge
 from gzsl_dist.precision import network_dtype, network_precision
-from gzsl_dist.settings import EMBEDDED, SideWeights
+from gzsl_dist.settings import SideWeights
 from gzsl_dist.training.embedding_losses import batch_losses
-from gzsl_dist.training.loop import networks_for
+from gzsl_dist.training.loop import batches_for, networks_for
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
 from gzsl_dist.verification.check import Check, Session, largest
+from gzsl_dist.verification.small import SmallTraining, small_config
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5, "bfloat16": 1.5e-2}
 """Relative difference of gradients. In bfloat16, products of other shapes round to other digits
 (8 bits), and the gradient of a sum of them differs by some of these."""
 
-SMALL = {
-    "noise_dim": 16,
-    "generator_hidden": 64,
-    "critic_hidden": 64,
-    "embedding_dim": 32,
-    "projection_dim": 16,
-    "comparator_hidden": 16,
-    "prototype_hidden": 16,
-}
-LARGEST_BATCH = 96
 FLOOR = 1e-3  # of the largest gradient: smaller ones are compared with this
 
 Gradients = dict[str, Tensor]
 
 
-def small_config(config: Config, world_size: int) -> Config:
-    """The user's method, losses, strategy and precision on the embedded data, networks small."""
-    batch = max(min(config.train.batch_size, LARGEST_BATCH), 2 * world_size + 1)
-    small = {
-        "data": {"path": EMBEDDED},
-        "model": SMALL,
-        "train": {"batch_size": batch, "micro_batch_size": None, "compile": False, "seed": 1},
-        "evaluation": {"selection": "fixed", "calibration": "none", "rows_per_class": 20},
-    }
-    return Config.model_validate(merge(config.model_dump(), small))
-
-
-def small_problem(config: Config) -> tuple[Problem, str]:
-    """The embedded data set's problem, and its fingerprint."""
-    dataset = load_dataset(EMBEDDED)
-    return final_problem(dataset, config), dataset.fingerprint
-
-
 def gradients(session: Session) -> Iterator[Check]:
     """Every parameter's gradient of both sides, by this job and by one process."""
-    processes = session.processes
-    config = small_config(session.config, processes.world_size)
-    strategy = processes.together(lambda: choose_strategy(config.train, processes))
-    problem, _ = small_problem(config)
-    alone = Processes(0, 1, processes.device)
+    processes, small = session.processes, SmallTraining.of(session)
+    config, strategy = small.config, small.strategy
     globally = merge(config.model_dump(), {"loss": {"negatives": "global"}})
-    found = both_sides(problem, config, processes, strategy)
-    expected = both_sides(problem, Config.model_validate(globally), alone, SingleStrategy())
+    alone = replace(
+        small,
+        config=Config.model_validate(globally),
+        processes=Processes(0, 1, processes.device),
+        strategy=SingleStrategy(),
+    )
+    found, expected = both_sides(small), both_sides(alone)
     tolerance = TOLERANCE[config.train.precision]
     for side, ours, theirs in zip(("critic", "generator"), found, expected, strict=True):
         worst, name = difference(ours, theirs)
@@ -87,10 +61,10 @@ def gradients(session: Session) -> Iterator[Check]:
         )
 
 
-def both_sides(
-    problem: Problem, config: Config, processes: Processes, strategy: Strategy
-) -> list[Gradients]:
+def both_sides(small: SmallTraining) -> list[Gradients]:
     """Gradients of the critic's and of the generator's first step."""
+    problem, config, processes = small.problem, small.config, small.processes
+    batches = batches_for(problem, config, processes)
     found = []
     for side in ("critic", "generator"):  # each from the same start: a step changes the weights
         dtype = network_dtype(config.train.precision)
@@ -101,19 +75,10 @@ def both_sides(
             parameter.data.add_(0.1 * noise.to(dtype))
         networks.to(processes.device)
         semantics = problem.semantics[: problem.seen_count].to(processes.device, dtype)
-        batches = BatchSource(
-            problem.train,
-            batch_size=config.train.batch_size,
-            slots=processes.share(config.train.batch_size),
-            noise_dim=config.model.noise_dim,
-            seed=config.train.seed,
-            device=processes.device,
-            dtype=dtype,
-        )
         arguments = (networks, semantics, config, processes)
         critic_objective = CriticObjective(*arguments)
-        critic = strategy.wrap(critic_objective, config.train)
-        generator = strategy.wrap(GeneratorObjective(*arguments), config.train)
+        critic = small.strategy.wrap(critic_objective, config.train)
+        generator = small.strategy.wrap(GeneratorObjective(*arguments), config.train)
         if side == "critic":
             batch = batches.batch(0)
             with torch.no_grad(), network_precision(config.train.precision, processes.device):
@@ -177,21 +142,19 @@ def effective_negatives(config: Config, processes: Processes, batch: int) -> flo
 
 
 def _instance_loss(config: Config, processes: Processes, batch: int) -> float:
-    small = merge(
-        config.model_dump(),
-        {
-            "train": {"batch_size": batch},
-            "loss": {"instance": {"form": "fixed", "scale": 1.0, "margin": 0.1}},
-        },
-    )
-    config = Config.model_validate(small)
+    given = {
+        "train": {"batch_size": batch},
+        "loss": {"instance": {"form": "fixed", "scale": 1.0, "margin": 0.1}},
+    }
+    config = Config.model_validate(merge(config.model_dump(), given))
     labels = torch.arange(batch)
     labels[-1] = 0
     # all rows alike: the loss depends on their numbers alone
     rows = normalize(torch.ones(batch, 4, dtype=torch.float64), dim=1)
     mine = processes.share(batch)
     parts = batch_losses(
-        networks_for(small_problem(config)[0], small_config(config, 1)),
+        # none of them is used by the instance loss alone
+        build_networks(small_config(config, 1), feature_dim=1, semantic_dim=1, seen_count=1),
         config,
         SideWeights(prototype=0.0, instance=1.0, comparator=0.0),
         processes,

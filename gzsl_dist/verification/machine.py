@@ -16,11 +16,10 @@ import numpy as np
 import torch
 
 import gzsl_dist
-from gzsl_dist.data.load import load_dataset
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.errors import InputError
 from gzsl_dist.training.resume import agreed_list
-from gzsl_dist.verification.check import Check, Session, gathered_texts, largest
+from gzsl_dist.verification.check import Check, Session, largest
 
 CLOCK_SKEW_S = 5.0
 WRITTEN = 64 << 20
@@ -32,19 +31,19 @@ def devices(session: Session) -> Iterator[Check]:
     device = session.processes.device
     kind = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     place = f"{socket.gethostname()} {device} ({kind})"
-    places = gathered_texts(session.processes, place)
+    places = session.processes.gather_objects(place)
     hosts = len({text.split()[0] for text in places})
     twice = device.type == "cuda" and len(set(places)) < len(places)
-    told = f"{len(places)} process(es) on {hosts} host(s): {', '.join(dict.fromkeys(places))}"
+    found = f"{len(places)} process(es) on {hosts} host(s): {', '.join(dict.fromkeys(places))}"
     yield Check(
-        "devices", not twice, told, "start as many processes a machine as it has GPUs" * twice
+        "devices", not twice, found, "start as many processes a machine as it has GPUs" * twice
     )
     cuda = f", CUDA {torch.version.cuda}" if device.type == "cuda" else ""
     own = (
         f"gzsl_dist {gzsl_dist.__version__}, Python {platform.python_version()}, "
         f"torch {torch.__version__}, numpy {np.__version__}{cuda}"
     )
-    versions = list(dict.fromkeys(gathered_texts(session.processes, own)))
+    versions = list(dict.fromkeys(session.processes.gather_objects(own)))
     yield Check(
         "versions",
         len(versions) == 1,
@@ -73,10 +72,9 @@ def shared_files(session: Session) -> Iterator[Check]:
 
 def data(session: Session) -> Iterator[Check]:
     """All processes read the same data set."""
-    settings = session.config.data
-    dataset = session.processes.together(lambda: load_dataset(settings.path, settings.in_memory))
+    dataset = session.dataset
     session.processes.agree(
-        {f"data.path {settings.path}": dataset.fingerprint[:12]},
+        {f"data.path {session.config.data.path}": dataset.fingerprint[:12]},
         "give all machines the same file, on shared storage or as equal copies",
     )
     yield Check("data", True, f"{dataset.name}, fingerprint {dataset.fingerprint[:12]} everywhere")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.problem import final_problem
 from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.monitoring.throughput import peak_bytes
@@ -21,8 +20,7 @@ LIBRARIES = 512 << 20  # code and buffers of libraries, loaded at the first step
 def memory(session: Session) -> Iterator[Check]:
     """How much one critic step and one generator step take, and how long."""
     processes, config = session.processes, session.config
-    dataset = processes.together(lambda: load_dataset(config.data.path, config.data.in_memory))
-    problem = final_problem(dataset, config)
+    problem = final_problem(session.dataset, config)
     strategy = processes.together(lambda: choose_strategy(config.train, processes))
     shape = DataShape(
         seen_count=problem.seen_count,

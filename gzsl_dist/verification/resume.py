@@ -16,14 +16,15 @@ from torch import Tensor
 from gzsl_dist.config import Config
 from gzsl_dist.config_file import to_yaml
 from gzsl_dist.distributed import checkpoint
-from gzsl_dist.distributed.strategies import Strategy, choose_strategy
+from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import atomic_write
 from gzsl_dist.nested import merge
 from gzsl_dist.training.loop import Trainer
-from gzsl_dist.training.resume import Found, made_for
+from gzsl_dist.training.resume import Found
 from gzsl_dist.verification.check import Check, Session, largest
-from gzsl_dist.verification.exactness import difference, small_config, small_problem
+from gzsl_dist.verification.exactness import difference
+from gzsl_dist.verification.small import SmallTraining
 
 STEPS, MORE = 3, 2
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "bfloat16": 5e-2}
@@ -36,27 +37,17 @@ SCHEDULER = ("SLURM_", "PMI", "OMPI_", "GZSL_")
 
 
 def same_processes(session: Session) -> Iterator[Check]:
-    """A checkpoint of this job, gone on with by this job."""
-    processes = session.processes
-    config = small_config(session.config, processes.world_size)
-    strategy = processes.together(lambda: choose_strategy(config.train, processes))
-    problem, fingerprint = small_problem(config)
-    made = made_for(problem, config, fingerprint)
+    """A checkpoint of this job, resumed by this job."""
+    processes, small = session.processes, SmallTraining.of(session)
     folder = session.scratch / "resumed"
     checkpoint.prepare(folder, processes)
-    trainer = Trainer(problem, config, processes, strategy)
+    trainer = small.trainer()
     for step in range(STEPS):
         trainer.train_step(step)
-    checkpoint.save(folder, trainer.state(STEPS), made, processes, 2)
-    for step in range(STEPS, STEPS + MORE):
-        trainer.train_step(step)
-    expected = _weights(trainer)
-    trainer.close()
-    saved = checkpoint.checkpoints(folder)[-1]
-    found = processes.together(lambda: (saved, checkpoint.load(saved, made)))
-    error = largest(
-        processes, difference(_gone_on(session, config, strategy, found, MORE), expected)[0]
-    )
+    checkpoint.save(folder, trainer.state(STEPS), small.made, processes, 2)
+    expected = _weights_after(trainer, STEPS)
+    resumed = small.trainer(_newest(small, folder))
+    error = largest(processes, difference(_weights_after(resumed, STEPS), expected)[0])
     limit = 0.0 if processes.device.type == "cpu" else 1e-6
     holds = error <= limit
     yield Check(
@@ -68,29 +59,25 @@ def same_processes(session: Session) -> Iterator[Check]:
 
 
 def killed(session: Session) -> Iterator[Check]:
-    """A training on one process is killed without warning; this job goes on from what it left."""
-    processes = session.processes
-    config = small_config(session.config, processes.world_size)
-    strategy = processes.together(lambda: choose_strategy(config.train, processes))
-    problem, fingerprint = small_problem(config)
-    made = made_for(problem, config, fingerprint)
+    """A training on one process is killed without warning; this job resumes what it left."""
+    processes, small = session.processes, SmallTraining.of(session)
     run = session.scratch / "killed"
-    processes.once(lambda: _train_and_kill(config, run))
-    saved = checkpoint.checkpoints(run / "checkpoints")[-1]
-    found = processes.together(lambda: (saved, checkpoint.load(saved, made)))
-    resumed = Trainer(problem, config, processes, strategy, found)
+    processes.once(lambda: _train_and_kill(small.config, run))
+    found = _newest(small, run / "checkpoints")
+    saved, resumed = found[0], small.trainer(found)
     taken_over = largest(processes, float(not _same(resumed.state(saved.step), found[1]))) == 0
-    other = Trainer(problem, config, processes, strategy)
+    other = small.trainer()
     for step in range(saved.step):
         other.train_step(step)
-    error = 0.0
+    errors = []
     for step in range(saved.step, saved.step + MORE):
-        ours, theirs = (_losses(session, trainer, step) for trainer in (resumed, other))
-        error = max(error, float(((ours - theirs) / theirs.abs().max()).abs().max()))
+        found_losses, expected = (_losses(processes, one, step) for one in (resumed, other))
+        errors.append((found_losses - expected).abs().max() / expected.abs().max())
     resumed.close()
     other.close()
-    tolerance = TOLERANCE[config.train.precision]
-    holds = taken_over and largest(processes, error) <= tolerance
+    error = largest(processes, float(torch.stack(errors).max()))  # NaN stays one
+    tolerance = TOLERANCE[small.config.train.precision]
+    holds = taken_over and error <= tolerance
     yield Check(
         "kill -9 and resume",
         holds,
@@ -101,23 +88,16 @@ def killed(session: Session) -> Iterator[Check]:
     )
 
 
-def _gone_on(
-    session: Session, config: Config, strategy: Strategy, found: Found, steps: int
-) -> dict[str, Tensor]:
-    problem, _ = small_problem(config)
-    trainer = Trainer(problem, config, session.processes, strategy, found)
-    for step in range(found[0].step, found[0].step + steps):
-        trainer.train_step(step)
-    weights = _weights(trainer)
-    trainer.close()
-    return weights
+def _newest(small: SmallTraining, folder: Path) -> Found:
+    saved = checkpoint.checkpoints(folder)[-1]
+    return small.processes.together(lambda: (saved, checkpoint.load(saved, small.made)))
 
 
-def _losses(session: Session, trainer: Trainer, step: int) -> Tensor:
+def _losses(processes: Processes, trainer: Trainer, step: int) -> Tensor:
     """All losses of a step, summed over processes, ``(losses,)``."""
     parts = trainer.train_step(step)
     values = torch.stack([value.double() for name, value in parts.items() if "loss" in name])
-    return session.processes.add(values)
+    return processes.add(values)
 
 
 def _same(ours: checkpoint.SavedState, theirs: checkpoint.SavedState) -> bool:
@@ -132,12 +112,17 @@ def _same(ours: checkpoint.SavedState, theirs: checkpoint.SavedState) -> bool:
     )
 
 
-def _weights(trainer: Trainer) -> dict[str, Tensor]:
-    return {
+def _weights_after(trainer: Trainer, done: int) -> dict[str, Tensor]:
+    """Weights after `MORE` steps; the trainer is not used after."""
+    for step in range(done, done + MORE):
+        trainer.train_step(step)
+    weights = {
         name: value.detach().double().cpu().clone()
         for name, value in trainer.whole_networks().state_dict().items()
         if torch.is_floating_point(value)
     }
+    trainer.close()
+    return weights
 
 
 def _train_and_kill(config: Config, run: Path) -> None:

@@ -21,19 +21,13 @@ from gzsl_dist.distributed.strategies import MOMENTS, STEP, SingleStrategy, adam
 from gzsl_dist.evaluation import score, synthetic
 from gzsl_dist.monitoring import diagnostics
 from gzsl_dist.training.loop import Trainer
+from tests.sizes import SMALL_NETWORKS
 
 from .simulated import CUDA, MixedDevicesError, simulated_cuda
 
-SIZES = {
-    "noise_dim": 8,
-    "generator_hidden": 32,
-    "critic_hidden": 16,
-    "embedding_dim": 16,
-    "projection_dim": 8,
-    "comparator_hidden": 8,
-    "prototype_hidden": 8,
-}
-CONFIG = Config.model_validate({"model": SIZES, "train": {"batch_size": 16, "critic_steps": 1}})
+CONFIG = Config.model_validate(
+    {"model": SMALL_NETWORKS, "train": {"batch_size": 16, "critic_steps": 1}}
+)
 
 
 @pytest.fixture(autouse=True)
@@ -212,7 +206,7 @@ def test_rows_of_the_classifier_are_counted_at_their_own_width_on_the_gpu(
     networks, processes = trainer(problem).networks, Processes(0, 1, CUDA)
     score.fit_classifier(networks, problem, CONFIG, processes)
     unseen = len(problem.classes) - problem.seen_count
-    width, hidden = problem.feature_dim, SIZES["embedding_dim"]
+    width, hidden = problem.feature_dim, SMALL_NETWORKS["embedding_dim"]
     rows = unseen * CONFIG.evaluation.rows_per_class
     made, real = rows * 4 * (width + hidden), len(problem.train) * 4 * hidden
     assert asked == [(made, "cuda"), (real, "cuda")]

@@ -7,6 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+from gzsl_dist.config import Config
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.verification import resume
+from gzsl_dist.verification.check import Session
 
 from .commands import SMALL, run, run_apart
 
@@ -97,3 +103,13 @@ def test_what_cannot_be_verified_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: method ridge: trains no networks")
     assert done.stderr.count("\n") == 1
+
+
+def test_losses_that_are_no_numbers_do_not_hold(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """NaN is not larger than 0, so a maximum that is taken carelessly loses it."""
+    monkeypatch.setattr(resume, "_losses", lambda *_: torch.tensor([float("nan")]))
+    session = Session(Config(), Processes(0, 1, torch.device("cpu")), tmp_path)
+    (check,) = resume.killed(session)
+    assert not check.holds

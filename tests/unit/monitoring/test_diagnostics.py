@@ -15,17 +15,9 @@ from gzsl_dist.data.problem import Problem, Rows, final_problem, selection_probl
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.monitoring.diagnostics import diagnose, frechet_distance, overlap, sample_groups
 from gzsl_dist.training.loop import networks_for
+from tests.sizes import SMALL_NETWORKS
 
-SIZES = {
-    "noise_dim": 8,
-    "generator_hidden": 32,
-    "critic_hidden": 16,
-    "embedding_dim": 16,
-    "projection_dim": 8,
-    "comparator_hidden": 8,
-    "prototype_hidden": 8,
-}
-CONFIG = Config.model_validate({"model": SIZES})
+CONFIG = Config.model_validate({"model": SMALL_NETWORKS})
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +50,7 @@ def test_overlap() -> None:
 
 
 def test_a_collapsed_generator_has_no_diversity(problem: Problem, networks: Networks) -> None:
-    networks.generator.hidden.weight.data[:, : SIZES["noise_dim"]] = 0  # deaf to noise
+    networks.generator.hidden.weight.data[:, : SMALL_NETWORKS["noise_dim"]] = 0  # deaf to noise
     found = diagnose(networks, problem, CONFIG, unseen=True)
     assert found.scalars["synthetic/diversity_seen"] == pytest.approx(0, abs=1e-6)
     assert found.scalars["synthetic/diversity_unseen"] == pytest.approx(0, abs=1e-6)
@@ -101,7 +93,7 @@ def test_test_rows_are_not_read(networks: Networks) -> None:
 
 @pytest.mark.parametrize("method", ["wgan", "ce_gzsl", "proxy_anchor", "supcon"])
 def test_other_methods_have_what_they_have(method: str, problem: Problem) -> None:
-    config = Config.model_validate({"method": method, "model": SIZES})
+    config = Config.model_validate({"method": method, "model": SMALL_NETWORKS})
     found = diagnose(networks_for(problem, config), problem, config, unseen=True)
     assert "synthetic/diversity_seen" in found.scalars
     assert ("similarity/gap_real_seen" in found.scalars) == (method != "wgan")
