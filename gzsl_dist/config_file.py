@@ -87,7 +87,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_run_config(run: Path) -> Config:
-    """The configuration in a run directory.
+    """The configuration in a run directory; its `run.dir` is where the run lies now.
 
     Raises:
         InputError: missing or not a configuration.
@@ -96,8 +96,10 @@ def read_run_config(run: Path) -> Config:
     if not path.is_file():
         raise InputError(f"{path}: no such file; name a run directory made by gzsl_dist.train")
     try:
-        return Config.model_validate(read_settings(path))
+        config = Config.model_validate(read_settings(path))
     except ValueError:
         raise InputError(
             f"{path}: not a configuration written by this version of gzsl_dist.train"
         ) from None
+    # a run that was moved or copied must not write to the place that it was trained in
+    return config.model_copy(update={"run": config.run.model_copy(update={"dir": str(run)})})

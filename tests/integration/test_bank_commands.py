@@ -6,6 +6,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -14,6 +15,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+
+from gzsl_dist import evaluate, predict
+from gzsl_dist.data.digits import digits_dataset
 
 from .commands import PATIENCE, ROOT, SMALL, command, environment, error_line, run
 
@@ -134,6 +138,28 @@ def test_a_bank_of_another_generator_or_data_set_is_refused(
     assert "--force" in line
     done = run("evaluate", "--run", other, "--bank", bank, "--force")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_moved_run_is_read_and_written_where_it_lies_now(trained: Path, tmp_path: Path) -> None:
+    """Rows that need a bank for the time of the classifier's fit go beside the run itself."""
+    old, moved = tmp_path / "old", tmp_path / "moved"
+    shutil.copytree(trained, moved)
+    config = (moved / "config.yaml").read_text()
+    assert str(trained) in config
+    assert config.count("in_memory: auto") == 2
+    config = config.replace(str(trained), str(old)).replace("in_memory: auto", "in_memory: 'false'")
+    (moved / "config.yaml").write_text(config)
+    digits = digits_dataset()
+    np.save(tmp_path / "features.npy", digits.features[:5])
+    values = ",".join(map(str, digits.semantics[0] + digits.semantics[1]))
+    (tmp_path / "new.csv").write_text(f"new,{values}\n")
+    assert evaluate.main(["--run", str(moved), "--out", str(tmp_path / "result.json")]) == 0
+    predicted = predict.main(
+        ["--run", str(moved), "--features", str(tmp_path / "features.npy"),
+         "--add-classes", str(tmp_path / "new.csv"), "--out", str(tmp_path / "p.csv")]
+    )  # fmt: skip
+    assert predicted == 0
+    assert not old.exists()
 
 
 def test_bad_input_is_told_in_one_line(trained: Path, bank: Path, tmp_path: Path) -> None:
