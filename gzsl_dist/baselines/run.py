@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from gzsl_dist.baselines.candidate import Candidate
+from gzsl_dist.baselines.candidate import UNCHOSEN_PENALTY, Candidate
 from gzsl_dist.baselines.nearest_prototype import nearest_prototype
 from gzsl_dist.baselines.ridge import ridge
 from gzsl_dist.config import Config
@@ -13,17 +14,33 @@ from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.problem import Problem, Rows, selection_problem
 from gzsl_dist.evaluation.metrics import ScoredRows
 from gzsl_dist.evaluation.score import ScoredProblem
-from gzsl_dist.evaluation.selection import PREFIX, Selection, validation_figures
+from gzsl_dist.evaluation.selection import (
+    PREFIX,
+    Selection,
+    fixed,
+    needs_validation,
+    validation_figures,
+)
 
 
 def choose_penalties(dataset: Dataset, config: Config, path: Path) -> Selection:
     """Try all penalties on the validation classes; `train.steps` and such mean nothing here.
 
+    Where the configuration asks for no validation, every penalty is `UNCHOSEN_PENALTY`, and
+    nothing is written.
+
     Args:
         dataset: the data.
         config: its method is a baseline.
         path: where the choice is written, or read if it was made before.
+
+    Raises:
+        InputError: the data set has too few classes or samples for validation classes.
     """
+    if not needs_validation(config.evaluation):
+        names = ["semantic_penalty", *(["feature_penalty"] if config.method == "ridge" else [])]
+        settings = dict.fromkeys(names, UNCHOSEN_PENALTY)
+        return replace(fixed(0, config.evaluation, dataset.fingerprint), settings=settings)
     if path.exists():
         return Selection.read(path, dataset.fingerprint)
     problem = selection_problem(dataset, config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +107,37 @@ def test_whole_run(method: str, tmp_path: Path) -> None:
     assert run().per_class == result.per_class
     with pytest.raises(InputError, match="has no networks"):
         load_run(tmp_path, ALONE)
+
+
+@pytest.mark.parametrize("calibration", ["none", "fixed"])
+@pytest.mark.parametrize("method", ["ridge", "nearest_prototype"])
+def test_without_validation_two_seen_classes_are_enough(
+    method: str, calibration: str, tmp_path: Path
+) -> None:
+    digits = digits_dataset()
+    two = digits.seen_classes[:2]
+    splits = {
+        name: rows[np.isin(digits.labels[rows], two)] if name != "test_unseen" else rows
+        for name, rows in digits.splits.items()
+        if name in ("trainval", "test_seen", "test_unseen")
+    }
+    few = replace(digits, splits=splits)
+    evaluation: dict[str, object] = {"selection": "fixed", "calibration": calibration}
+    if calibration == "fixed":
+        evaluation["calibration_factor"] = 0.25
+    config = Config.model_validate(
+        {"method": method, "run": {"dir": str(tmp_path)}, "evaluation": evaluation}
+    )
+    with pytest.raises(InputError, match="too few seen classes"):
+        selection_problem(few, config)
+    directory, strategy = open_run_directory(config, ALONE), choose_strategy(config.train, ALONE)
+    result = finish(few, config, ALONE, strategy, directory, StopSignal(), time.monotonic())
+    assert result is not None
+    assert not (tmp_path / "selection").exists()
+    assert result.selection["validation"] is None
+    assert result.selection["calibration_factor"] == evaluation.get("calibration_factor", 0.0)
+    names = {"semantic_penalty"} | ({"feature_penalty"} if method == "ridge" else set())
+    assert result.selection["settings"] == dict.fromkeys(names, 1.0)
 
 
 def test_penalties_with_the_highest_h_are_chosen(tmp_path: Path) -> None:
