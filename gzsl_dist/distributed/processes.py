@@ -227,13 +227,16 @@ def start_processes(
         quiet: tell no progress.
 
     Raises:
-        InputError: CUDA is asked for and absent, or the processes cannot meet.
+        InputError: CUDA is asked for and absent, a launcher's variables are incomplete, or the
+            processes cannot meet.
         LostProcessError: another process is gone, or does not answer.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("train.device: no CUDA device is visible; use --train.device cpu")
+    uses_gpu = device != "cpu" and torch.cuda.is_available()
+    launch_environment.check(torch.cuda.device_count() if uses_gpu else 0)
     world_size, rank = launch_environment.world_size(), launch_environment.rank()
-    if device != "cpu" and torch.cuda.is_available():
+    if uses_gpu:
         chosen = torch.device("cuda", launch_environment.local_rank() % torch.cuda.device_count())
         torch.cuda.set_device(chosen)
     else:

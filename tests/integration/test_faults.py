@@ -172,10 +172,30 @@ def test_a_missing_address_is_told_once() -> None:
     both = [launched_by_hand(rank) for rank in (0, 1)]
     errors = [process.communicate(timeout=PATIENCE)[1] for process in both]
     assert [process.returncode for process in both] == [2, 2]
-    assert errors[0].startswith("error: 2 processes cannot meet")
-    assert "MASTER_ADDR" in errors[0]
+    assert "RANK = 0, WORLD_SIZE = 2, but MASTER_ADDR, MASTER_PORT missing" in errors[0]
     assert errors[0].count("\n") == 1
     assert errors[1] == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE = 2, but RANK, MASTER_ADDR, MASTER_PORT missing"),
+        ({"RANK": "0"}, "RANK = 0, but WORLD_SIZE, MASTER_ADDR, MASTER_PORT missing"),
+        ({"WORLD_SIZE": "all"}, "WORLD_SIZE = 'all'"),
+    ],
+)
+def test_half_of_a_launchers_variables_is_an_error(
+    variables: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    """Rather than a training by this process alone, or processes that wait for each other."""
+    done = subprocess.run(
+        command("train", *ARGUMENTS, "--run.dir", tmp_path / "r"),
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+        env=environment() | variables,
+    )  # fmt: skip
+    assert told in error_line(done)
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_port_in_use_is_told() -> None:

@@ -49,6 +49,68 @@ def test_variables(
     assert launch_environment.is_reporting_process() == (expected[0] == 0)
 
 
+MEETING = {"MASTER_ADDR": "node1", "MASTER_PORT": "29500"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "gpus"),
+    [
+        ({}, 8),
+        (MEETING, 8),
+        ({"WORLD_SIZE": "1"}, 8),
+        ({"RANK": "0", "WORLD_SIZE": "1"}, 8),
+        (TORCHRUN | MEETING, 8),
+        ({"RANK": "1", "WORLD_SIZE": "2"} | MEETING, 1),
+        (SRUN, 8),
+        (SRUN | {"WORLD_SIZE": "8"}, 8),
+        (SRUN | {"RANK": "5"} | MEETING, 8),
+        (SRUN | TORCHRUN | MEETING, 8),
+        ({"SLURM_PROCID": "5", "SLURM_NTASKS": "8"}, 8),
+    ],
+)
+def test_complete_variables_pass(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], gpus: int
+) -> None:
+    monkeypatch.setattr(os, "environ", variables)
+    launch_environment.check(gpus)
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE = 2, but RANK, MASTER_ADDR, MASTER_PORT, LOCAL_RANK "),
+        (TORCHRUN | {"WORLD_SIZE": ""} | MEETING, "WORLD_SIZE = ''"),
+        ({"RANK": "0"} | MEETING, "RANK = 0, MASTER_ADDR = node1, .*but WORLD_SIZE, LOCAL_RANK "),
+        ({"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}, "but MASTER_ADDR, MASTER_PORT miss"),
+        (TORCHRUN | {"MASTER_ADDR": "node1"}, "MASTER_ADDR = node1, .*but MASTER_PORT missing"),
+        ({"RANK": "1", "WORLD_SIZE": "2"} | MEETING, "but LOCAL_RANK missing"),
+        (TORCHRUN | MEETING | {"RANK": "4"}, "RANK = 4, but WORLD_SIZE = 4"),
+        (TORCHRUN | MEETING | {"WORLD_SIZE": "0"}, "RANK = 2, but WORLD_SIZE = 0"),
+        (TORCHRUN | MEETING | {"RANK": "-1"}, "RANK = '-1'"),
+        (TORCHRUN | MEETING | {"LOCAL_RANK": "x"}, "LOCAL_RANK = 'x'"),
+        (TORCHRUN | MEETING | {"MASTER_PORT": "http"}, "MASTER_PORT = 'http'"),
+        (TORCHRUN | MEETING | {"MASTER_PORT": "70000"}, "MASTER_PORT = '70000'"),
+        (SRUN | {"SLURM_PROCID": ""}, "SLURM_PROCID = ''"),
+        ({"SLURM_STEP_ID": "0", "SLURM_NTASKS": "8"}, "SLURM_PROCID is missing"),
+        (SRUN | {"WORLD_SIZE": "4", "SLURM_PROCID": "0"}, "WORLD_SIZE = 4, but SLURM_NTASKS = 8"),
+        (SRUN | {"RANK": "5"}, "but MASTER_ADDR, MASTER_PORT missing"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_told(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], told: str
+) -> None:
+    monkeypatch.setattr(os, "environ", variables)
+    with pytest.raises(InputError, match=told) as error:
+        launch_environment.check(8)
+    assert ";" in str(error.value) or "must be" in str(error.value), "says what to do"
+
+
+def test_a_job_number_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", SRUN | {"SLURM_JOB_ID": "x"})
+    with pytest.raises(InputError, match="SLURM_JOB_ID = 'x'"):
+        launch_environment.name_meeting_point()
+
+
 def test_a_malformed_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "two")
     with pytest.raises(InputError, match="RANK = 'two'"):
