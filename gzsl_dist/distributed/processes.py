@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from gzsl_dist.distributed import launch_environment
 from gzsl_dist.distributed.agreement import Finding, difference
+from gzsl_dist.distributed.allotted_gpus import unused_gpus_warning
 from gzsl_dist.distributed.collectives import gather_rows, gather_rows_with_gradient
 from gzsl_dist.distributed.heartbeat import Heartbeat
 from gzsl_dist.errors import GzslError, InputError, LostProcessError, OtherProcessError
@@ -222,7 +224,8 @@ def start_processes(
     """Join the job that torchrun, srun or nothing started, and leave it at the end.
 
     Args:
-        device: ``auto`` (a GPU for each process if there is one), ``cpu`` or ``cuda``.
+        device: ``auto`` (a GPU for each process if there is one), ``cpu`` or ``cuda``. With
+            ``auto``, the first process warns where the job has GPUs that torch cannot use.
         timeout: seconds that processes wait for each other.
         quiet: tell no progress.
 
@@ -241,6 +244,8 @@ def start_processes(
         torch.cuda.set_device(chosen)
     else:
         chosen = torch.device("cpu")
+        if device == "auto" and rank == 0 and (warning := unused_gpus_warning()):
+            print(warning, file=sys.stderr, flush=True)
     if world_size == 1:
         yield Processes(0, 1, chosen, quiet=quiet)
         return
