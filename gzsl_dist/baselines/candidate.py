@@ -12,8 +12,11 @@ from torch.nn.functional import normalize
 PENALTIES = (1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Tried for every penalty; 1 is as strong as the mean diagonal of the matrix it is added to."""
 
-UNCHOSEN_PENALTY = 1.0
-"""Every penalty where no validation classes choose."""
+UNCHOSEN = {
+    "ridge": {"feature_penalty": 1.0, "semantic_penalty": 1.0},
+    "nearest_prototype": {"semantic_penalty": 0.1},
+}
+"""By method, where no validation classes choose: the middle of what is tried."""
 
 
 @dataclass(frozen=True)

@@ -7,31 +7,41 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.nn.functional import normalize
 
-from gzsl_dist.baselines.candidate import PENALTIES, Candidate, linear_scores, penalized_solve
+from gzsl_dist.baselines.candidate import Candidate, linear_scores
 from gzsl_dist.data.problem import Problem
+from gzsl_dist.models.anchor import PENALTIES, WIDTHS, regressions
+
+LINEAR = None
+"""In place of a kernel's width: the inner product."""
 
 
 def nearest_prototype(
-    problem: Problem, semantic_penalties: Sequence[float] = PENALTIES
+    problem: Problem,
+    kernel_widths: Sequence[float | None] = (LINEAR, *WIDTHS),
+    semantic_penalties: Sequence[float] = PENALTIES,
 ) -> Iterator[Candidate]:
-    """Seen classes are the means of their rows; unseen ones ``a_c^T W`` with W by ridge.
+    """Seen classes are the means of their rows; unseen ones what the anchor's regression says.
 
-    ``W = (A^T A + lambda I)^-1 A^T M`` takes the semantics A of seen classes to their means M (the
-    linear form of Changpinyo et al., *Predicting Visual Exemplars*, ICCV 2017). Rows have length 1.
+    That is ridge, or kernel ridge, of the means of rows of length 1 on semantics (Changpinyo et
+    al., *Predicting Visual Exemplars*, ICCV 2017); `gzsl_dist.models.anchor` has the formula.
 
     Args:
         problem: its training rows.
-        semantic_penalties: values of lambda, as shares of the mean diagonal.
+        kernel_widths: of the kernel, in parts of the median squared distance; `LINEAR` for none.
+        semantic_penalties: values of lambda.
     """
     features = normalize(problem.train.features[:].double(), dim=1)
-    semantics = normalize(problem.semantics.double(), dim=1)
-    seen, unseen = semantics[: problem.seen_count], semantics[problem.seen_count :]
+    seen, unseen = problem.semantics.double().split(
+        [problem.seen_count, len(problem.semantics) - problem.seen_count]
+    )
     means = torch.zeros(problem.seen_count, features.shape[1], dtype=torch.float64)
     means.index_add_(0, problem.train.labels, features)
     means /= problem.train.labels.bincount(minlength=problem.seen_count)[:, None]
-    for penalty in semantic_penalties:
-        weight = penalized_solve(seen.T @ seen, penalty, seen.T @ means)
-        prototypes = torch.cat([means, unseen @ weight])
-        yield Candidate(
-            {"semantic_penalty": penalty}, linear_scores(normalize(prototypes, dim=1).T)
-        )
+    for width in kernel_widths:
+        form, widths = ("ridge", ()) if width is LINEAR else ("kernel_ridge", (width,))
+        for one in regressions(form, seen, means, widths, semantic_penalties):
+            prototypes = normalize(torch.cat([means, one(unseen)]), dim=1)
+            settings = {} if width is LINEAR else {"kernel_width": width}
+            yield Candidate(
+                settings | {"semantic_penalty": one.penalty}, linear_scores(prototypes.T)
+            )

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from gzsl_dist.baselines.candidate import UNCHOSEN_PENALTY, Candidate
-from gzsl_dist.baselines.nearest_prototype import nearest_prototype
+from gzsl_dist.baselines.candidate import UNCHOSEN, Candidate
+from gzsl_dist.baselines.nearest_prototype import LINEAR, nearest_prototype
 from gzsl_dist.baselines.ridge import ridge
 from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
@@ -26,8 +26,8 @@ from gzsl_dist.evaluation.selection import (
 def choose_penalties(dataset: Dataset, config: Config, path: Path) -> Selection:
     """Try all penalties on the validation classes; `train.steps` and such mean nothing here.
 
-    Where the configuration asks for no validation, every penalty is `UNCHOSEN_PENALTY`, and
-    nothing is written.
+    Where the configuration asks for no validation, penalties are `UNCHOSEN`, and nothing is
+    written.
 
     Args:
         dataset: the data.
@@ -38,9 +38,8 @@ def choose_penalties(dataset: Dataset, config: Config, path: Path) -> Selection:
         InputError: the data set has too few classes or samples for validation classes.
     """
     if not needs_validation(config.evaluation):
-        names = ["semantic_penalty", *(["feature_penalty"] if config.method == "ridge" else [])]
-        settings = dict.fromkeys(names, UNCHOSEN_PENALTY)
-        return replace(fixed(0, config.evaluation, dataset.fingerprint), settings=settings)
+        chosen = fixed(0, config.evaluation, dataset.fingerprint)
+        return replace(chosen, settings=UNCHOSEN[config.method])
     if path.exists():
         return Selection.read(path, dataset.fingerprint)
     problem = selection_problem(dataset, config)
@@ -82,5 +81,9 @@ def score_rows(candidate: Candidate, problem: Problem) -> ScoredProblem:
 def _candidates(
     method: str, problem: Problem, only: dict[str, float] | None = None
 ) -> Iterator[Candidate]:
-    given = {} if only is None else {f"{name[:-1]}ies": [value] for name, value in only.items()}
-    return ridge(problem, **given) if method == "ridge" else nearest_prototype(problem, **given)
+    if only is None:
+        return ridge(problem) if method == "ridge" else nearest_prototype(problem)
+    penalty = [only["semantic_penalty"]]
+    if method == "ridge":
+        return ridge(problem, [only["feature_penalty"]], penalty)
+    return nearest_prototype(problem, [only.get("kernel_width", LINEAR)], penalty)

@@ -27,6 +27,7 @@ from gzsl_dist.inference.assemble import assemble
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.nested import merge
 from gzsl_dist.presets import BASELINES
+from gzsl_dist.training.anchor import choose_anchor, with_anchor
 from gzsl_dist.training.loop import Trainer
 
 NO_ROWS = np.empty(0, dtype=np.int64)
@@ -127,6 +128,7 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         selection = fixed(config.train.steps, config.evaluation, dataset.fingerprint)
         if config.evaluation.calibration == "validation":
             problem = selection_problem(dataset, config)
+            config = with_anchor(config, choose_anchor(problem, config, processes))
             networks = _train(problem, config, processes)
             classifier = fit_classifier(networks, problem, config, processes)
             scored = score_problem(networks, classifier, problem, config, processes)

@@ -1,31 +1,42 @@
-"""Conditional generator of visual features (f-CLSWGAN, Xian et al., CVPR 2018; CE-GZSL)."""
+"""Conditional generator of visual features (f-CLSWGAN, Xian et al., CVPR 2018; CE-GZSL).
+
+With an anchor (`gzsl_dist.models.anchor`, ours) it learns what the anchor leaves.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, linear, relu
 
+from gzsl_dist.models.anchor import Anchor
 from gzsl_dist.models.class_layer import for_rows
 from gzsl_dist.models.initialize import initialize
 
 
 class Generator(nn.Module):
-    """G: [z; a] -> hidden, LeakyReLU 0.2 -> d_x, ReLU.
+    """G: [z; a] -> hidden, LeakyReLU 0.2 -> d_x, plus m(a) where there is an anchor, ReLU.
 
     Args:
         noise_dim: d_z.
         semantic_dim: d_a.
         hidden_dim: width of the hidden layer (CE-GZSL: 4096).
         feature_dim: d_x.
+        anchor: m; None for the published form.
     """
 
     def __init__(
-        self, noise_dim: int, semantic_dim: int, hidden_dim: int, feature_dim: int
+        self,
+        noise_dim: int,
+        semantic_dim: int,
+        hidden_dim: int,
+        feature_dim: int,
+        anchor: Anchor | None = None,
     ) -> None:
         super().__init__()
         self.noise_dim = noise_dim
         self.hidden = NoiseAndClass(noise_dim + semantic_dim, hidden_dim)
         self.output = nn.Linear(hidden_dim, feature_dim)
+        self.anchor = anchor
         initialize(self)
 
     def forward(self, noise: Tensor, semantics: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -34,7 +45,10 @@ class Generator(nn.Module):
         With ``(rows,)`` labels, `semantics` are those of all classes, ``(classes, d_a)``.
         """
         hidden = self.hidden(noise, semantics, labels)
-        return relu(self.output(leaky_relu(hidden, 0.2)))
+        learned: Tensor = self.output(leaky_relu(hidden, 0.2))
+        if self.anchor is not None:
+            learned = learned + for_rows(self.anchor, semantics, labels)
+        return relu(learned)
 
 
 class NoiseAndClass(nn.Linear):

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from gzsl_dist.config import Config
+from gzsl_dist.models.anchor import Anchor
 from gzsl_dist.models.comparator import Comparator
 from gzsl_dist.models.critic import Critic
 from gzsl_dist.models.embedding import Embedding
@@ -49,7 +50,12 @@ def build_networks(
     sizes, loss = config.model, config.loss
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.train.seed)
-        generator = Generator(sizes.noise_dim, semantic_dim, sizes.generator_hidden, feature_dim)
+        anchor = None
+        if sizes.anchor != "none":
+            anchor = Anchor(sizes.anchor, seen_count, semantic_dim, feature_dim)
+        generator = Generator(
+            sizes.noise_dim, semantic_dim, sizes.generator_hidden, feature_dim, anchor
+        )
         critic = Critic(feature_dim, semantic_dim, sizes.critic_hidden)
         embedding = comparator = None
         prototypes: Prototypes | None = None

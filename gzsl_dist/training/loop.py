@@ -23,6 +23,7 @@ from gzsl_dist.monitoring.logbook import Logbook
 from gzsl_dist.monitoring.progress import StepProgress, say
 from gzsl_dist.monitoring.throughput import Throughput
 from gzsl_dist.precision import network_dtype, network_precision
+from gzsl_dist.training.anchor import fit_anchor
 from gzsl_dist.training.embedding_losses import Losses
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
 from gzsl_dist.training.resume import Found, agreed_start, check_trained, made_for
@@ -55,8 +56,11 @@ class Trainer:
         dtype = network_dtype(config.train.precision)
         self.semantics = problem.semantics[: problem.seen_count].to(processes.device, dtype)
         self.networks = networks_for(problem, config).to(processes.device)
-        if found is not None:  # before the strategy takes the weights over
+        # both before the strategy takes the weights over
+        if found is not None:
             checkpoint.restore(*found, self.networks)
+        else:
+            fit_anchor(self.networks, problem, config, processes)
         self.problem = problem
         self.batches = batches_for(problem, config, processes)
         arguments = (self.networks, self.semantics, config, processes)

@@ -37,6 +37,10 @@ def made_for(problem: Problem, config: Config, fingerprint: str) -> dict[str, An
 
 def _made_for(sizes: tuple[int, int, int], config: Config, fingerprint: str) -> dict[str, Any]:
     feature_dim, semantic_dim, seen_count = sizes
+    # The anchor's values are saved with the weights; checkpoints older than it know no anchor.
+    model = config.model.model_dump(exclude={"anchor_width", "anchor_penalty"})
+    if config.model.anchor == "none":
+        del model["anchor"]
     return {
         "data set": fingerprint[:12],
         "features (d_x)": feature_dim,
@@ -46,7 +50,7 @@ def _made_for(sizes: tuple[int, int, int], config: Config, fingerprint: str) -> 
         "loss.prototype.source": config.loss.prototype.source,
         "data.semantics_norm": config.data.semantics_norm,
         "data.feature_transform": config.data.feature_transform,
-        **{f"model.{name}": value for name, value in config.model.model_dump().items()},
+        **{f"model.{name}": value for name, value in model.items()},
     }
 
 

@@ -41,6 +41,7 @@ from gzsl_dist.monitoring.progress import say
 from gzsl_dist.monitoring.tables import print_result
 from gzsl_dist.nested import flat
 from gzsl_dist.presets import BASELINES
+from gzsl_dist.training.anchor import chosen_anchor, with_anchor
 from gzsl_dist.training.loop import fit
 from gzsl_dist.training.resume import check_start, earlier_checkpoints
 from gzsl_dist.training.run_directory import locked, open_run_directory
@@ -183,7 +184,7 @@ def train(
 
     return fit(
         problem,
-        config,
+        with_anchor(config, selection.settings),
         processes,
         strategy,
         directory,
@@ -220,6 +221,7 @@ def choose(
         processes.once(lambda: check_start(directory, dataset, config))
     problem = selection_problem(dataset, config)
     say(processes, f"selection: {problem.note}")
+    anchor = chosen_anchor(problem, config, processes, path.parent / "anchor.json")
 
     def validate(networks: Networks) -> ScoredProblem:
         classifier = fit_classifier(networks, problem, config, processes)
@@ -227,7 +229,7 @@ def choose(
 
     fit(
         problem,
-        config,
+        with_anchor(config, anchor),
         processes,
         strategy,
         path.parent,
@@ -246,6 +248,7 @@ def choose(
         chosen = select(
             metrics, config.evaluation, config.train.steps, problem.note, dataset.fingerprint
         )
+        chosen = dataclasses.replace(chosen, settings=anchor or None)
         chosen.write(path)
         return chosen
 

@@ -17,6 +17,7 @@ from gzsl_dist.models.networks import build_networks
 from gzsl_dist.nested import merge
 from gzsl_dist.precision import network_dtype, network_precision
 from gzsl_dist.settings import SideWeights
+from gzsl_dist.training.anchor import fit_anchor
 from gzsl_dist.training.embedding_losses import batch_losses
 from gzsl_dist.training.loop import batches_for, networks_for
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
@@ -74,6 +75,7 @@ def both_sides(small: SmallTraining) -> list[Gradients]:
             noise = torch.randn(parameter.shape, generator=draw, dtype=torch.float64)
             parameter.data.add_(0.1 * noise.to(dtype))
         networks.to(processes.device)
+        fit_anchor(networks, problem, config, processes)
         semantics = problem.semantics[: problem.seen_count].to(processes.device, dtype)
         arguments = (networks, semantics, config, processes)
         critic_objective = CriticObjective(*arguments)

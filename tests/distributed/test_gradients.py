@@ -13,8 +13,10 @@ from gzsl_dist.data.batches import Batch, BatchSource
 from gzsl_dist.data.problem import Rows
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Trainable, choose_strategy
+from gzsl_dist.models.anchor import regressions
 from gzsl_dist.models.networks import Networks, build_networks
 from gzsl_dist.monitoring.throughput import peak_bytes
+from gzsl_dist.nested import merge
 from gzsl_dist.training import chunks
 from gzsl_dist.training.micro_batches import in_micro_batches
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
@@ -67,6 +69,8 @@ SETTINGS = {
     "ce_gzsl": {"method": "ce_gzsl", "loss": {"generator": {"instance": 1.0, "comparator": 1.0}}},
     "proxy_anchor": {"method": "proxy_anchor"},
     "wgan": {"method": "wgan"},
+    "iapc, anchor": {"method": "iapc", "model": {"anchor": "ridge"}},
+    "iapc, anchor with a kernel": {"method": "iapc", "model": {"anchor": "kernel_ridge"}},
 }
 Gradients = dict[str, Tensor]
 
@@ -77,7 +81,7 @@ def setting(name: str, batch_size: int, strategy: str = "auto", micro: int | Non
     if strategy != "auto":
         file = ROOT / "configs" / "deepspeed" / f"{strategy}.yaml"
         train |= {"strategy": "deepspeed", "deepspeed_config": str(file)}
-    return Config.model_validate({**SETTINGS[name], "model": SIZES, "train": train})
+    return Config.model_validate(merge(SETTINGS[name], {"model": SIZES, "train": train}))
 
 
 def build(config: Config, dtype: torch.dtype, slots: slice) -> tuple[Networks, Tensor, BatchSource]:
@@ -95,6 +99,11 @@ def build(config: Config, dtype: torch.dtype, slots: slice) -> tuple[Networks, T
         if name == "prototypes.means":  # half of the classes have been in a batch before
             means[::2] = torch.randn(means[::2].shape, generator=draw).to(dtype)
             means[::2] /= means[::2].norm(dim=1, keepdim=True)
+    if (
+        networks.generator.anchor is not None
+    ):  # of values that make a part of ReLU's inputs negative
+        form, means = config.model.anchor, torch.randn(CLASSES, FEATURES, generator=draw)
+        networks.generator.anchor.take(next(regressions(form, semantics, means)))
     batches = BatchSource(
         rows,
         batch_size=config.train.batch_size,

@@ -13,9 +13,9 @@ from sklearn.linear_model import Ridge
 from sklearn.neighbors import NearestCentroid
 from sklearn.preprocessing import normalize
 
-from gzsl_dist.baselines.nearest_prototype import nearest_prototype
+from gzsl_dist.baselines.nearest_prototype import LINEAR, nearest_prototype
 from gzsl_dist.baselines.ridge import ridge
-from gzsl_dist.baselines.run import choose_penalties, score_rows
+from gzsl_dist.baselines.run import choose_penalties, fit_baseline, score_rows
 from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import Problem, final_problem, selection_problem
@@ -66,11 +66,9 @@ def test_ridge_solves_its_normal_equations(problem: Problem, gamma: float, lam: 
 def test_nearest_prototype_agrees_with_scikit_learn(problem: Problem) -> None:
     features, semantics, labels = arrays(problem)
     means = NearestCentroid().fit(features, labels).centroids_
-    seen = semantics[: problem.seen_count]
-    strength = 0.5 * np.mean(np.sum(seen**2, axis=0))
-    model = Ridge(alpha=strength, fit_intercept=False).fit(seen, means)
+    model = Ridge(alpha=0.5).fit(semantics[: problem.seen_count], means)
     prototypes = normalize(np.concatenate([means, model.predict(semantics[problem.seen_count :])]))
-    (found,) = nearest_prototype(problem, [0.5])
+    (found,) = nearest_prototype(problem, [LINEAR], [0.5])
     rows = problem.seen.features[:20]
     expected = normalize(rows.double().numpy()) @ prototypes.T
     np.testing.assert_allclose(found.score(rows).numpy(), expected, rtol=1e-6)
@@ -79,6 +77,18 @@ def test_nearest_prototype_agrees_with_scikit_learn(problem: Problem) -> None:
 def test_every_pair_of_penalties_is_offered_once(problem: Problem) -> None:
     found = [candidate.settings for candidate in ridge(problem, [1, 2], [3, 4, 5])]
     assert len({tuple(settings.values()) for settings in found}) == len(found) == 6
+
+
+def test_every_width_and_penalty_is_offered_once_and_fitted_again_alike(problem: Problem) -> None:
+    offered = list(nearest_prototype(problem, [LINEAR, 2.0, 8.0], [0.1, 1.0]))
+    assert len({tuple(one.settings.items()) for one in offered}) == len(offered) == 6
+    rows = problem.unseen.features[:20]
+    for one in offered:
+        again = fit_baseline(problem, "nearest_prototype", one.settings)
+        assert again.settings == one.settings
+        torch.testing.assert_close(again.score(rows), one.score(rows))
+    scores = torch.stack([one.score(rows) for one in offered])
+    assert (scores[1:] - scores[:-1]).abs().amax(dim=(1, 2)).min() > 1e-4, "all differ"
 
 
 @pytest.mark.parametrize("method", ["ridge", "nearest_prototype"])

@@ -1,0 +1,153 @@
+"""The generator's anchor in a run: how wide and how strongly penalized it is, and its fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from gzsl_dist.config import Config
+from gzsl_dist.data.features import BLOCK_ROWS
+from gzsl_dist.data.problem import Problem, Rows
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.metrics import ScoredRows, seen_unseen_curve
+from gzsl_dist.files import atomic_write, read_json_object
+from gzsl_dist.models.anchor import PENALTIES, WIDTHS, Regression, best_left_out, regressions
+from gzsl_dist.models.networks import Networks
+from gzsl_dist.monitoring.progress import say
+
+MOST_PRODUCTS = 1 << 34
+"""Multiplications for each candidate at most; of more rows, so many are taken evenly."""
+
+
+def fit_anchor(
+    networks: Networks, problem: Problem, config: Config, processes: Processes
+) -> Regression | None:
+    """Fit the generator's anchor, if it has one, to a problem's training classes; all must call.
+
+    A width or penalty that is not given is the one that foretells left-out classes best.
+
+    Returns:
+        The regression, None where `model.anchor` is none.
+    """
+    anchor = networks.generator.anchor
+    if anchor is None:
+        return None
+    means = class_means(problem.train, problem.seen_count, processes)
+    semantics = problem.semantics[: problem.seen_count]
+    fitted = processes.together(lambda: best_left_out(_candidates(config, semantics, means)))
+    anchor.take(fitted)
+    for value in anchor.buffers():  # other processes may have rounded, or chosen, differently
+        processes.of_first(value)
+    return fitted
+
+
+def choose_anchor(problem: Problem, config: Config, processes: Processes) -> dict[str, float]:
+    """Width and penalty with which cosine to m alone has the best AUSUC; all must call.
+
+    Args:
+        problem: whose unseen classes are validation classes.
+        config: `model.anchor_width` and `model.anchor_penalty` where they are given.
+        processes: the job; its first process decides.
+
+    Returns:
+        Settings of `gzsl_dist.settings.ModelSettings` by name; none where `model.anchor` is none.
+    """
+    if config.model.anchor == "none":
+        return {}
+    means = class_means(problem.train, problem.seen_count, processes)
+
+    def choose() -> dict[str, float]:
+        width = len(problem.classes) * problem.feature_dim
+        seen, unseen = (
+            _some(rows, MOST_PRODUCTS // width) for rows in (problem.seen, problem.unseen)
+        )
+        best: tuple[float, dict[str, float]] = (-1.0, {})
+        for one in _candidates(config, problem.semantics[: problem.seen_count], means):
+            directions = normalize(one(problem.semantics), dim=1).float().T
+            scored = [
+                ScoredRows.from_scores(
+                    (features @ directions).numpy(), labels.numpy(), problem.seen_count
+                )
+                for features, labels in (seen, unseen)
+            ]
+            area = seen_unseen_curve(*scored).area
+            if area > best[0]:
+                best = (area, _settings(one))
+        return best[1]
+
+    return processes.once(choose)
+
+
+def chosen_anchor(
+    problem: Problem, config: Config, processes: Processes, path: Path
+) -> dict[str, float]:
+    """`choose_anchor`, or what it chose before and wrote."""
+    if config.model.anchor == "none":
+        return {}
+    if processes.once(path.exists):
+        return processes.once(lambda: read_choice(path))
+    chosen = choose_anchor(problem, config, processes)
+    processes.once(lambda: path.parent.mkdir(parents=True, exist_ok=True))
+    processes.once(lambda: atomic_write(path, json.dumps(chosen, indent=2)))
+    values = ", ".join(f"{name} {value:g}" for name, value in chosen.items())
+    say(processes, f"selection: {config.model.anchor} anchor with {values}")
+    return chosen
+
+
+def read_choice(path: Path) -> dict[str, float]:
+    """What `chosen_anchor` wrote.
+
+    Raises:
+        InputError: it cannot be read, or is something else.
+    """
+    remedy = "delete the folder selection to choose anew"
+    values = read_json_object(path, remedy)
+    names = {"anchor_width", "anchor_penalty"}
+    right = "anchor_penalty" in values and values.keys() <= names
+    if not right or not all(isinstance(value, float | int) for value in values.values()):
+        raise InputError(f"{path}: damaged, holds no width and penalty; {remedy}")
+    return values
+
+
+def with_anchor(config: Config, settings: dict[str, float] | None) -> Config:
+    """The configuration with what `choose_anchor` chose."""
+    chosen = {name: value for name, value in (settings or {}).items() if name.startswith("anchor_")}
+    return config.model_copy(update={"model": config.model.model_copy(update=chosen)})
+
+
+def class_means(rows: Rows, classes: int, processes: Processes) -> Tensor:
+    """Mean features ``(classes, d_x)`` in float64 of classes that all have rows; all must call."""
+    device = processes.device
+    sums = torch.zeros(classes, rows.features.shape[1], dtype=torch.float64, device=device)
+    mine = processes.share(len(rows))
+    for first in range(mine.start, mine.stop, BLOCK_ROWS):
+        part = slice(first, min(first + BLOCK_ROWS, mine.stop))
+        features, labels = rows.features[part], rows.labels[part]
+        sums.index_add_(0, labels.to(device), features.to(device, torch.float64))
+    counts = rows.labels.bincount(minlength=classes)[:, None]
+    return processes.add(sums).cpu() / counts
+
+
+def _candidates(config: Config, semantics: Tensor, means: Tensor) -> Iterator[Regression]:
+    model = config.model
+    widths = WIDTHS if model.anchor_width is None else (model.anchor_width,)
+    penalties = PENALTIES if model.anchor_penalty is None else (model.anchor_penalty,)
+    return regressions(model.anchor, semantics, means, widths, penalties)
+
+
+def _settings(one: Regression) -> dict[str, float]:
+    width = {} if one.width is None else {"anchor_width": one.width}
+    return width | {"anchor_penalty": one.penalty}
+
+
+def _some(rows: Rows, most: int) -> tuple[Tensor, Tensor]:
+    """At most so many rows, evenly, of length 1, and their labels."""
+    step = max(1, -(-len(rows) // max(most, 1)))
+    chosen = torch.arange(0, len(rows), step)
+    return normalize(rows.features[chosen].float(), dim=1), rows.labels[chosen]
