@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,15 @@ def test_one_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "strategy"),
-    [((), "ddp"), (("--train.strategy", "deepspeed", "--train.zero_stage", "2"), "ZeRO 2")],
+    [
+        (("--model.anchor", "kernel_ridge"), "ddp"),
+        (
+            ["--train.strategy", "deepspeed", "--train.zero_stage", "2", "--model.anchor", "ridge"],
+            "ZeRO 2",
+        ),
+    ],
 )
-def test_two_processes(arguments: tuple[str, ...], strategy: str, tmp_path: Path) -> None:
+def test_two_processes(arguments: Sequence[str], strategy: str, tmp_path: Path) -> None:
     checks = verified("--run.dir", tmp_path / "r", *FLOAT32, *arguments, processes=2)
     assert f"{strategy}, float32" in checks["gradients, critic"]["found"]
     assert "2 resumed: weights and moments to the bit" in checks["kill -9 and resume"]["found"]
