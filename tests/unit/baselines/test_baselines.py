@@ -146,8 +146,8 @@ def test_without_validation_two_seen_classes_are_enough(
     assert not (tmp_path / "selection").exists()
     assert result.selection["validation"] is None
     assert result.selection["calibration_factor"] == evaluation.get("calibration_factor", 0.0)
-    names = {"semantic_penalty"} | ({"feature_penalty"} if method == "ridge" else set())
-    assert result.selection["settings"] == dict.fromkeys(names, 1.0)
+    unchosen = {"ridge": {"feature_penalty": 1.0, "semantic_penalty": 1.0}}
+    assert result.selection["settings"] == unchosen.get(method, {"semantic_penalty": 0.1})
 
 
 def test_penalties_with_the_highest_h_are_chosen(tmp_path: Path) -> None:
