@@ -67,6 +67,7 @@ class LocalTrainable:
         settings: the optimizer's.
         world_size: DDP averages gradients over processes; the loss is multiplied by this, so that
             the average becomes the sum of the parts' gradients, which is that of the whole loss.
+            None: no DDP.
         clock: where the time goes.
     """
 
@@ -74,14 +75,14 @@ class LocalTrainable:
         self,
         objective: nn.Module,
         settings: TrainSettings,
-        world_size: int = 1,
+        world_size: int | None = None,
         clock: Stopwatch | None = None,
     ) -> None:
         self.clock = clock or Stopwatch()
         self.parameters = trained_parameters(objective)
-        self.world_size = world_size
+        self.world_size = world_size or 1
         self.plain = self.objective = objective
-        if world_size > 1:
+        if world_size is not None:
             options: dict[str, Any] = {SYNC_BUFFERS: False, "gradient_as_bucket_view": True}
             self.objective = DistributedDataParallel(objective, **options)
         self.optimizer = torch.optim.Adam(

@@ -12,8 +12,12 @@ import torch
 from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.load import load_dataset
+from gzsl_dist.data.problem import Problem, final_problem
 from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.strategies import Strategy, choose_strategy
 from gzsl_dist.errors import InputError, OtherProcessError
+from gzsl_dist.planning.plan import Plan, make_plan
+from gzsl_dist.planning.shapes import DataShape
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,46 @@ class Session:
         """
         settings = self.config.data
         return self.processes.together(lambda: load_dataset(settings.path, settings.in_memory))
+
+    @cached_property
+    def problem(self) -> Problem:
+        """What the user's final training sees; every process must ask for it together.
+
+        Raises:
+            InputError: as in `dataset`.
+        """
+        return final_problem(self.dataset, self.config)
+
+    @cached_property
+    def strategy(self) -> Strategy:
+        """The user's strategy; every process must ask for it together.
+
+        Raises:
+            InputError: it cannot work here, for any process.
+        """
+        return self.processes.together(lambda: choose_strategy(self.config.train, self.processes))
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What `--dry-run` predicts for this job; every process must ask for it together.
+
+        Raises:
+            InputError: as in `dataset`.
+        """
+        problem = self.problem
+        shape = DataShape(
+            seen_count=problem.seen_count,
+            feature_dim=problem.feature_dim,
+            semantic_dim=problem.semantic_dim,
+            rows=len(problem.train),
+        )
+        return make_plan(self.config, shape, self.processes.world_size)
+
+    @property
+    def name_in_plan(self) -> str:
+        """How the plan calls the strategy; it has one process as DDP."""
+        name = self.strategy.name.removeprefix("deepspeed, ")
+        return "ddp" if name == "single" else name
 
 
 MEND = "mend what it names, or use another --run.dir"

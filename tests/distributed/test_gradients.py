@@ -72,6 +72,8 @@ SETTINGS = {
     "iapc, anchor": {"method": "iapc", "model": {"anchor": "ridge"}},
     "iapc, anchor with a kernel": {"method": "iapc", "model": {"anchor": "kernel_ridge"}},
 }
+CPU = torch.device("cpu")
+TOLERANCE = {False: 1e-5, True: 1e-10}  # float32, float64
 Gradients = dict[str, Tensor]
 
 
@@ -84,7 +86,10 @@ def setting(name: str, batch_size: int, strategy: str = "auto", micro: int | Non
     return Config.model_validate(merge(SETTINGS[name], {"model": SIZES, "train": train}))
 
 
-def build(config: Config, dtype: torch.dtype, slots: slice) -> tuple[Networks, Tensor, BatchSource]:
+def build(
+    config: Config, dtype: torch.dtype, slots: slice, device: torch.device = CPU
+) -> tuple[Networks, Tensor, BatchSource]:
+    """Drawn in host memory, so alike on every device."""
     draw = torch.Generator().manual_seed(5)
     semantics = torch.randn(CLASSES, SEMANTICS, generator=draw).to(dtype)
     rows = Rows(
@@ -110,10 +115,10 @@ def build(config: Config, dtype: torch.dtype, slots: slice) -> tuple[Networks, T
         slots=slots,
         noise_dim=config.model.noise_dim,
         seed=3,
-        device=torch.device("cpu"),
+        device=device,
         dtype=dtype,
     )
-    return networks, semantics, batches
+    return networks.to(device), semantics.to(device), batches
 
 
 def gradients(networks: Networks) -> Gradients:
@@ -127,7 +132,7 @@ def gradients(networks: Networks) -> Gradients:
 def gradients_of(side: Trainable, config: Config) -> Gradients:
     """Gradients of a side's first step: Adam's first moment holds them, whole, at any strategy."""
     return {
-        name: moments["exp_avg"] / (1 - config.train.beta1)
+        name: moments["exp_avg"].cpu() / (1 - config.train.beta1)
         for name, moments in side.state_dict().items()
     }
 
@@ -140,7 +145,9 @@ def distributed_gradients(
     dtype = torch.float64 if double else torch.float32
     found = []
     for step in ("critic", "generator"):  # each from the start, as one step changes the weights
-        networks, semantics, batches = build(config, dtype, processes.share(batch_size))
+        networks, semantics, batches = build(
+            config, dtype, processes.share(batch_size), processes.device
+        )
         arguments = (networks, semantics, config, processes)
         train = choose_strategy(config.train, processes)
         critic_objective = CriticObjective(*arguments)
@@ -154,7 +161,7 @@ def distributed_gradients(
             found.append(gradients_of(critic, config))
             means = networks.state_dict().get("prototypes.means")
             if means is not None:
-                found[0]["prototypes.means"] = means.clone()
+                found[0]["prototypes.means"] = means.cpu().clone()
         else:
             with frozen(critic_objective):
                 generator.step(batches.batch(1))
@@ -170,8 +177,7 @@ def plain_gradients(
     networks, semantics, batches = build(config, dtype, slice(0, batch_size))
     shares = [slice(0, batch_size)]
     if config.loss.negatives == "local":
-        alone = torch.device("cpu")
-        shares = [Processes(n, world_size, alone).share(batch_size) for n in range(world_size)]
+        shares = [Processes(n, world_size, CPU).share(batch_size) for n in range(world_size)]
     before = {key: value.clone() for key, value in networks.state_dict().items()}
     for share in shares:  # each a batch of its own
         batch = part(batches.batch(0), share)
@@ -227,17 +233,21 @@ def compare(
     by_rank = run_processes(
         world_size, all_distributed_gradients, batch_size, double, strategy, micro, chunk
     )
-    tolerance = 1e-10 if double else 1e-5
     for name in SETTINGS:
         expected = plain_gradients(name, batch_size, double, world_size)
         for rank, found in enumerate(by_rank):
-            for side, ours, theirs in zip(
-                ("critic", "generator"), found[name], expected, strict=True
-            ):
-                assert ours.keys() == theirs.keys(), (name, side)
-                for parameter, value in theirs.items():
-                    error = (ours[parameter] - value).norm() / value.norm().clamp_min(1e-12)
-                    assert error < tolerance, (name, side, parameter, rank, float(error))
+            assert_same(found[name], expected, double, (name, rank))
+
+
+def assert_same(
+    found: list[Gradients], expected: list[Gradients], double: bool, where: object
+) -> None:
+    """Gradients of both sides, each parameter's within the tolerance of its type."""
+    for side, ours, theirs in zip(("critic", "generator"), found, expected, strict=True):
+        assert ours.keys() == theirs.keys(), (where, side)
+        for parameter, value in theirs.items():
+            error = (ours[parameter] - value).norm() / value.norm().clamp_min(1e-12)
+            assert error < TOLERANCE[double], (where, side, parameter, float(error))
 
 
 @pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
