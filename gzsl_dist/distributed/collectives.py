@@ -10,7 +10,7 @@ from torch import Tensor
 
 # torch 2.13 renamed both; older ones have the former names only.
 _all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
-_reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
 
 
 class _GatherRows(torch.autograd.Function):
@@ -30,7 +30,7 @@ class _GatherRows(torch.autograd.Function):
             for part in torch.split(gradient, sizes)
         ]
         own = torch.empty_like(padded[0])
-        _reduce_scatter(own, torch.cat(padded))
+        reduce_scatter(own, torch.cat(padded))
         return own[: sizes[dist.get_rank()]], None
 
 

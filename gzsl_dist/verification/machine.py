@@ -17,7 +17,11 @@ import torch
 
 import gzsl_dist
 from gzsl_dist.distributed import checkpoint
+from gzsl_dist.distributed.collectives import reduce_scatter
 from gzsl_dist.errors import InputError
+from gzsl_dist.planning.table import amount, size
+from gzsl_dist.planning.tracing import Sent
+from gzsl_dist.precision import network_dtype
 from gzsl_dist.training.resume import agreed_list
 from gzsl_dist.verification.check import Check, Session, largest
 
@@ -137,24 +141,47 @@ def _lock(path: Path) -> None:
 
 
 def communication(session: Session) -> Iterator[Check]:
-    """Seconds of a gather of projected rows and of an all_reduce, at the configured sizes."""
+    """Seconds of a gather of projected rows and of a side's gradients, at the configured sizes."""
     processes, config = session.processes, session.config
     if processes.world_size == 1:
         yield Check("communication", True, "one process, nothing is sent")
         return
-    sizes = processes.sizes(config.train.batch_size)
-    rows = torch.ones(sizes[processes.rank], config.model.projection_dim, device=processes.device)
-    hidden = config.model.critic_hidden * config.model.generator_hidden // 4
-    vector = torch.ones(max(hidden, 1), device=processes.device)
-    gather = _median_seconds(session, lambda: processes.gather(rows, sizes))
-    reduce = _median_seconds(session, lambda: processes.add(vector))
+    batch, width = config.train.batch_size, config.model.projection_dim
+    dtype = network_dtype(config.train.precision)
+    sizes = processes.sizes(batch)
+    rows = torch.ones(sizes[processes.rank], width, dtype=dtype, device=processes.device)
+    side, sent = larger_side(session)
+    # the same everywhere, should data sets differ
+    own = -(-int(largest(processes, sent.whole_bytes)) // (dtype.itemsize * processes.world_size))
+    vector = torch.ones(own * processes.world_size, dtype=dtype, device=processes.device)
+    part = vector.new_empty(own)
+
+    def reduce() -> None:
+        if sent.collective == "reduce_scatter":
+            reduce_scatter(part, vector)
+        else:
+            processes.add(vector)
+
+    gather_seconds = _median_seconds(session, lambda: processes.gather(rows, sizes))
+    seconds = _median_seconds(session, reduce)
     yield Check(
         "communication",
         True,
-        f"gather of {config.train.batch_size} x {config.model.projection_dim} in "
-        f"{1e3 * gather:.1f} ms; all_reduce of {vector.numel() * 4 / 1e6:.0f} MB in "
-        f"{1e3 * reduce:.1f} ms",
+        f"gather of {batch} x {width} in {1e3 * gather_seconds:.1f} ms; {sent.collective} of the "
+        f"{side}'s gradients, {amount(sent.whole_bytes // dtype.itemsize)} numbers of "
+        f"{str(dtype).removeprefix('torch.')}, {size(sent.whole_bytes)}, in {1e3 * seconds:.1f} ms",
     )
+
+
+def larger_side(session: Session) -> tuple[str, Sent]:
+    """The side with more parameters, and the collective that its gradients need."""
+    plan, name = session.plan, session.name_in_plan
+    sides = {"critic side": plan.critic_sent[name], "generator": plan.generator_sent[name]}
+    gradients = {
+        side: next(part for part in sent if part.purpose == "gradients")
+        for side, sent in sides.items()
+    }
+    return max(gradients.items(), key=lambda item: item[1].whole_bytes)
 
 
 def _median_seconds(session: Session, action: Callable[[], object]) -> float:

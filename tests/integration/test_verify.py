@@ -5,23 +5,33 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from gzsl_dist.config import Config
+from gzsl_dist.config_file import read_settings
+from gzsl_dist.data.digits import digits_dataset
+from gzsl_dist.data.problem import final_problem
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.verification import resume
+from gzsl_dist.distributed.strategies import trained_parameters
+from gzsl_dist.planning.table import amount, size
+from gzsl_dist.training.loop import networks_for
+from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective
+from gzsl_dist.verification import machine, resume
 from gzsl_dist.verification.check import Session
 
-from .commands import SMALL, run, run_apart
+from ..distributed.spawn import run_processes
+from .commands import ROOT, SMALL, run, run_apart
 
 ALL = [
     "devices", "versions", "clocks", "run directory", "data", "checkpoints", "disk", "locks",
     "communication", "negatives", "gradients, critic", "gradients, generator", "save and resume",
     "kill -9 and resume", "memory",
 ]  # fmt: skip
+ALONE = Processes(0, 1, torch.device("cpu"))
 FLOAT32 = ("--train.precision", "float32")
 
 
@@ -46,6 +56,39 @@ def failed(checks: dict[str, dict[str, Any]]) -> list[str]:
     return [name for name, check in checks.items() if not check["holds"]]
 
 
+def communication(checks: dict[str, dict[str, Any]]) -> str:
+    return str(checks["communication"]["found"])
+
+
+def gradients_of_the_larger_side(precision: str) -> str:
+    """As the table tells them, counted from the networks of configs/digits.yaml."""
+    config = Config.model_validate(read_settings(ROOT / "configs" / "digits.yaml"))
+    problem = final_problem(digits_dataset(), config)
+    arguments = (networks_for(problem, config), problem.semantics, config, ALONE)
+    counts = {
+        name: sum(each.numel() for each in trained_parameters(objective(*arguments)).values())
+        for name, objective in (("critic side", CriticObjective), ("generator", GeneratorObjective))
+    }
+    side = max(counts, key=lambda name: counts[name])
+    count, width = counts[side], {"float32": 4, "float64": 8}[precision]
+    return f"the {side}'s gradients, {amount(count)} numbers of {precision}, {size(width * count)}"
+
+
+def test_zero_3_scatters_the_gradients_of_the_real_size(tmp_path: Path) -> None:
+    for rank, found in enumerate(run_processes(2, checked_under_zero_3, str(tmp_path))):
+        assert "reduce_scatter of the" in found, rank
+        assert " numbers of float32, " in found, rank
+
+
+def checked_under_zero_3(processes: Processes, folder: str) -> str:
+    settings = {"strategy": "deepspeed", "zero_stage": 3, "precision": "float32"}
+    config = Config.model_validate({"train": settings})
+    session = Session(config, processes, Path(folder))
+    vars(session)["strategy"] = SimpleNamespace(name="deepspeed, ZeRO 3")  # it need not start
+    (check,) = machine.communication(session)
+    return check.found
+
+
 def test_one_process(tmp_path: Path) -> None:
     checks = verified("--run.dir", tmp_path / "r")
     assert "30.0 of 30 rows" in checks["negatives"]["found"]
@@ -65,6 +108,7 @@ def test_one_process(tmp_path: Path) -> None:
 def test_two_processes(arguments: Sequence[str], strategy: str, tmp_path: Path) -> None:
     checks = verified("--run.dir", tmp_path / "r", *FLOAT32, *arguments, processes=2)
     assert f"{strategy}, float32" in checks["gradients, critic"]["found"]
+    assert f"all_reduce of {gradients_of_the_larger_side('float32')}" in communication(checks)
     assert "2 resumed: weights and moments to the bit" in checks["kill -9 and resume"]["found"]
 
 
@@ -72,12 +116,13 @@ def test_negatives_of_each_process_alone_are_found(tmp_path: Path) -> None:
     checks = verified("--run.dir", tmp_path / "r", "--loss.negatives", "local", processes=2, code=2)
     assert {"negatives", "gradients, critic", "gradients, generator"} <= set(failed(checks))
     assert checks["negatives"]["found"].startswith("0.0 of 30")
+    assert f"all_reduce of {gradients_of_the_larger_side('float64')}" in communication(checks)
 
 
 def test_a_run_directory_that_is_not_shared_is_found(tmp_path: Path) -> None:
     machines = [tmp_path / "one", tmp_path / "other"]
-    for machine in machines:
-        machine.mkdir()
+    for folder in machines:
+        folder.mkdir()
     program = ["-m", "gzsl_dist.verify", *SMALL, "--run.dir", "r"]
     both = run_apart(machines, program)
     assert [done.returncode for done in both] == [2, 2], both
@@ -117,6 +162,6 @@ def test_losses_that_are_no_numbers_do_not_hold(
 ) -> None:
     """NaN is not larger than 0, so a maximum that is taken carelessly loses it."""
     monkeypatch.setattr(resume, "_losses", lambda *_: torch.tensor([float("nan")]))
-    session = Session(Config(), Processes(0, 1, torch.device("cpu")), tmp_path)
+    session = Session(Config(), ALONE, tmp_path)
     (check,) = resume.killed(session)
     assert not check.holds
