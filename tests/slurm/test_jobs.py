@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from ..integration.test_verify import ALL as CHECKS
 from .conftest import User, last_line
 
 pytestmark = pytest.mark.slurm
 
 DIGITS = "cluster/train_digits.sbatch"
+VERIFY = "cluster/verify.sbatch"
+SMALL_BATCH = ("--train.batch_size", 32)
 TINY = (
     "--train.steps", 12, "--train.batch_size", 32, "--log.every", 2,
     "--evaluation.calibration", "none", "--evaluation.rows_per_class", 20,
@@ -75,6 +78,35 @@ def test_srun_alone_starts_the_processes(user: User) -> None:
     assert user.slurm.wait(job)["JobState"] == "COMPLETED", user.log(job)
     assert "2 process(es), ddp" in user.log(job)
     assert result(user.clone / "runs" / "srun")["world_size"] == 2
+
+
+def test_a_cluster_is_verified(user: User) -> None:
+    """Two tasks, one on each node: the table is in the log, and the job's exit code is 0."""
+    job = user.sbatch("-N", 2, VERIFY, *SMALL_BATCH, "--run.dir", "runs/verify", PROCESSES="1")
+    ended = user.slurm.wait(job, timeout=300)
+    log = user.log(job)
+    assert (ended["JobState"], ended["ExitCode"]) == ("COMPLETED", "0:0"), log
+    assert "2 node(s) x 1 process(es) on CPUs (gloo)" in log
+    rows = re.findall(r"^│ (\w[^│]*?) +│ (\w+) +│", log, re.MULTILINE)
+    assert dict(rows) == dict.fromkeys(CHECKS, "ok"), log
+    assert last_line(log).startswith("all checks hold, 2 process(es), ")
+    assert not list((user.clone / "runs" / "verify").iterdir()), "nothing is left"
+
+
+def test_a_cluster_is_verified_for_a_program(user: User) -> None:
+    """``--json``; and a check that does not hold is the job's failure, which is not requeued."""
+    job = user.sbatch(
+        "-N", 2, VERIFY, *SMALL_BATCH, "--json", "--run.dir", "runs/json",
+        "--loss.negatives", "local", PROCESSES="1",
+    )  # fmt: skip
+    ended = user.slurm.wait(job, timeout=300)
+    log = user.log(job)
+    assert (ended["JobState"], ended["ExitCode"], ended["Restarts"]) == ("FAILED", "2:0", "0"), log
+    found = json.loads(re.search(r"^\{\n.*^\}$", log, re.MULTILINE | re.DOTALL)[0])
+    assert (found["holds"], found["world_size"]) == (False, 2)
+    assert [check["name"] for check in found["checks"]] == CHECKS
+    assert not next(check for check in found["checks"] if check["name"] == "negatives")["holds"]
+    assert " of 15 checks failed (negatives, " in last_line(log)
 
 
 def test_a_diverged_run_is_not_requeued(user: User) -> None:
