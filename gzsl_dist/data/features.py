@@ -49,7 +49,7 @@ class StoredFeatures:
 
     def __init__(self, path: Path, offset: int, shape: tuple[int, int], fingerprint: str) -> None:
         self.path, self.offset, self.shape, self.fingerprint = path, offset, shape, fingerprint
-        self._opened: tuple[int, int] | None = None  # by which process, and its descriptor
+        self._opened: dict[int, int] = {}  # descriptor by process
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -95,14 +95,24 @@ class StoredFeatures:
         return part
 
     def _descriptor(self) -> int:
-        if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = os.getpid(), os.open(self.path, os.O_RDONLY)
-        return self._opened[1]
+        """This process's descriptor of the file, one for all its threads.
+
+        Of several threads that open it at once, all but the first to be done close theirs again.
+        No lock: after a fork, it might be held by a thread that the child does not have.
+        """
+        process = os.getpid()
+        opened = self._opened.get(process)
+        if opened is None:
+            own = os.open(self.path, os.O_RDONLY)
+            opened = self._opened.setdefault(process, own)  # atomic
+            if opened != own:
+                os.close(own)
+        return opened
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": None}
+        return self.__dict__ | {"_opened": {}}
 
     def __del__(self) -> None:
-        opened = getattr(self, "_opened", None)
-        if opened is not None and opened[0] == os.getpid():
-            os.close(opened[1])
+        opened = getattr(self, "_opened", {}).get(os.getpid())
+        if opened is not None:
+            os.close(opened)

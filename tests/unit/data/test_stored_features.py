@@ -6,7 +6,11 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -76,6 +80,38 @@ def test_other_processes_open_the_file_for_themselves(path: Path) -> None:
         assert pipe.read() == first.tobytes()
     os.waitpid(child, 0)
     assert np.array_equal(features[:3], first)
+
+
+def descriptors(path: Path) -> int:
+    """How often this process has a file open."""
+    count = 0
+    for entry in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # the listing's own descriptor is closed by now
+            count += os.readlink(f"/proc/self/fd/{entry}") == str(path)
+    return count
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are not listed here")
+def test_threads_that_read_first_at_once_share_one_descriptor(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, expected = stored(path), digits_dataset().features[:3]
+    before, opening, all_open = descriptors(path), os.open, threading.Barrier(8)
+
+    def opened_together(*arguments: Any) -> int:
+        descriptor = opening(*arguments)
+        all_open.wait(timeout=30)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", opened_together)
+    with ThreadPoolExecutor(max_workers=8) as threads:
+        found = list(threads.map(features.__getitem__, [slice(0, 3)] * 8))
+    monkeypatch.undo()
+    assert all(np.array_equal(rows, expected) for rows in found)
+    assert descriptors(path) == before + 1
+    assert np.array_equal(features[:3], expected)
+    del features
+    assert descriptors(path) == before
 
 
 def test_batches_are_bit_for_bit_those_in_memory(path: Path) -> None:
