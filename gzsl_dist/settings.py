@@ -204,6 +204,11 @@ class TrainSettings(Section):
     learning_rate: PositiveFloat = Field(1e-4, description="Adam's learning rate, both sides.")
     beta1: Fraction = Field(0.5, description="Adam's first beta.")
     beta2: Fraction = Field(0.999, description="Adam's second beta.")
+    ema: Fraction | None = Field(
+        None,
+        description="Evaluate, save and synthesize with an exponential moving average of generator "
+        "and embedding, of which this share stays at each step, as 0.97; null: the last weights.",
+    )
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="Decides every draw.")
     strategy: Literal["auto", "single", "ddp", "deepspeed"] = Field(
         "auto", description="How processes work together; auto: single at one, ddp above."

@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from gzsl_dist.files import PARTIAL, atomic_path
 
 FORMAT_VERSION = 2
 NETWORKS, OPTIMIZERS, STATE = "networks.safetensors", "optimizers.safetensors", "state.json"
+AVERAGES = "averages.safetensors"  # only where weights are averaged
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,14 @@ class SavedState:
         step: generator steps done.
         networks: state of all networks.
         optimizers: state of each side's optimizer.
+        averages: averaged weights by name, none where nothing is averaged.
         validation_h: H on validation classes at this step, None where it was not measured.
     """
 
     step: int
     networks: dict[str, Tensor]
     optimizers: dict[str, OptimizerState]
+    averages: dict[str, Tensor] = field(default_factory=dict)
     validation_h: float | None = None
 
 
@@ -151,9 +154,12 @@ def _write_files(folder: Path, state: SavedState, made_for: dict[str, Any]) -> N
         for name, values in parameters.items()
         for key, value in values.items()
     }
-    for name, tensors in ((NETWORKS, state.networks), (OPTIMIZERS, moments)):
+    files = {NETWORKS: state.networks, OPTIMIZERS: moments}
+    if state.averages:
+        files[AVERAGES] = state.averages
+    for name, tensors in files.items():
         save_file({key: value.contiguous() for key, value in tensors.items()}, folder / name)
-    sums = {name: _checksum(folder / name) for name in (NETWORKS, OPTIMIZERS)}
+    sums = {name: _checksum(folder / name) for name in files}
     facts = {
         "format_version": FORMAT_VERSION,
         "step": state.step,
@@ -203,29 +209,34 @@ def load(
                 f"has {ours}; use the same, or another --run.dir"
             )
     try:
-        for name in (NETWORKS, OPTIMIZERS) if optimizers else (NETWORKS,):
+        averaged = AVERAGES in facts["sha256"]
+        files = [NETWORKS, *([AVERAGES] if averaged else []), *([OPTIMIZERS] if optimizers else [])]
+        for name in files:
             if _checksum(checkpoint.path / name) != facts["sha256"][name]:
                 raise ValueError(f"{name} does not have the checksum it was saved with")
         if not isinstance(theirs, dict):
             raise ValueError(f"{STATE} does not say what it was made for")
         networks = load_file(checkpoint.path / NETWORKS)
+        averages = load_file(checkpoint.path / AVERAGES) if averaged else {}
         states: dict[str, OptimizerState] = {}
         for name, value in load_file(checkpoint.path / OPTIMIZERS).items() if optimizers else ():
             side, parameter, key = name.split("/")
             states.setdefault(side, {}).setdefault(parameter, {})[key] = value
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise _damaged(checkpoint, error) from None
-    return SavedState(checkpoint.step, networks, states, facts.get("validation_h"))
+    return SavedState(checkpoint.step, networks, states, averages, facts.get("validation_h"))
 
 
-def restore(checkpoint: Checkpoint, state: SavedState, networks: nn.Module) -> None:
-    """Put saved weights into networks.
+def restore(
+    checkpoint: Checkpoint, state: SavedState, networks: nn.Module, *, averaged: bool = False
+) -> None:
+    """Put saved weights into networks; averaged ones, where there are any, if these are asked for.
 
     Raises:
         InputError: they are of other networks or shapes.
     """
     try:
-        networks.load_state_dict(state.networks)
+        networks.load_state_dict(state.networks | (state.averages if averaged else {}))
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(

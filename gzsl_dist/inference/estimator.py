@@ -187,7 +187,7 @@ def _train(problem: Problem, config: Config, processes: Processes) -> Networks:
     trainer = Trainer(problem, config, processes, choose_strategy(config.train, processes))
     for step in range(config.train.steps):
         trainer.train_step(step)
-    return trainer.whole_networks()
+    return trainer.evaluated_networks()
 
 
 def _semantics_table(

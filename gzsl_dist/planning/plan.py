@@ -129,7 +129,10 @@ def make_plan(config: Config, shape: DataShape, world_size: int) -> Plan:
     return Plan(
         world_size=world_size,
         rows=share(batch, world_size),
-        held={name: held(name, traced, world_size, bucket) for name in names},
+        held={
+            name: held(name, traced, world_size, bucket) + Held(traced.averages, 0, 0)
+            for name in names
+        },
         blocks=similarity_blocks(config, shape, world_size),
         critic=traced.critic,
         generator=traced.generator,

@@ -46,7 +46,7 @@ class Held:
     """Bytes that the process with most of them holds; both sides together.
 
     Attributes:
-        parameters: weights and buffers between steps.
+        parameters: weights, buffers and averaged weights between steps.
         gradients: when a backward pass and its reduction are over.
         optimizer: Adam's moments, and under ZeRO 1 to 3 the master copy of the weights.
         bucket: buffers that gradients are reduced in, beside `gradients`.

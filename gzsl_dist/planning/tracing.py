@@ -91,6 +91,7 @@ class Traced:
     critic_parameters: Parameters
     generator_parameters: Parameters
     fake_flops: int  # of making a critic step's synthetic rows
+    averages: int  # bytes of averaged weights
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,14 @@ def trace(config: Config, shape: DataShape, world_size: int) -> Traced:
         critic_trace = _step(critic, networks, processes, batch, fake)
         with frozen(critic):
             generator_trace = _step(generator, networks, processes, batch)
-    return Traced(critic_trace, generator_trace, *trained, making.get_total_flops())
+    averaged = (networks.generator, networks.embedding) if config.train.ema is not None else ()
+    averages = sum(
+        value.numel() * value.element_size()
+        for network in averaged
+        if network is not None
+        for value in network.state_dict().values()
+    )
+    return Traced(critic_trace, generator_trace, *trained, making.get_total_flops(), averages)
 
 
 def _without_values(networks: nn.Module) -> None:

@@ -24,6 +24,7 @@ from gzsl_dist.monitoring.progress import StepProgress, say
 from gzsl_dist.monitoring.throughput import Throughput
 from gzsl_dist.precision import network_dtype, network_precision
 from gzsl_dist.training.anchor import fit_anchor
+from gzsl_dist.training.averages import AveragedWeights
 from gzsl_dist.training.embedding_losses import Losses
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
 from gzsl_dist.training.resume import Found, agreed_start, check_trained, made_for
@@ -61,6 +62,13 @@ class Trainer:
             checkpoint.restore(*found, self.networks)
         else:
             fit_anchor(self.networks, problem, config, processes)
+        self.averages = None
+        if config.train.ema is not None:
+            saved = found[1].averages if found is not None else {}
+            device = processes.device
+            self.averages = AveragedWeights(
+                config.train.ema, {name: value.to(device) for name, value in saved.items()}
+            )
         self.problem = problem
         self.batches = batches_for(problem, config, processes)
         arguments = (self.networks, self.semantics, config, processes)
@@ -91,6 +99,9 @@ class Trainer:
         for draw in range(first_draw, first_draw + critic_steps):
             critic_losses = self.critic_step(draw)
         generator_losses = self.generator_step(first_draw + critic_steps)
+        if self.averages is not None:
+            with self.clock.part("averages"):
+                self.averages.update(self.weights(), step)
         return {f"critic/{name}": value for name, value in critic_losses.items()} | {
             f"generator/{name}": value for name, value in generator_losses.items()
         }
@@ -125,13 +136,22 @@ class Trainer:
                 [self.networks.generator(noise, self.semantics, labels) for noise, labels in pieces]
             )
 
+    def weights(self) -> dict[str, Tensor]:
+        """Whole weights and buffers of both sides, whatever the strategy; all must call."""
+        return self.critic_side.weights() | self.generator_side.weights()
+
     def whole_networks(self) -> Networks:
-        """A copy of all networks with whole weights, whatever the strategy; all must call."""
+        """A copy of all networks as they are trained; all must call."""
         copy = networks_for(self.problem, self.config).to(self.semantics.device)
         # What no loss trains is missing from the sides' weights; it is still as it was drawn.
-        copy.load_state_dict(
-            self.critic_side.weights() | self.generator_side.weights(), strict=False
-        )
+        copy.load_state_dict(self.weights(), strict=False)
+        return copy
+
+    def evaluated_networks(self) -> Networks:
+        """A copy of all networks as they are evaluated, averaged if so configured; all must call."""
+        copy = self.whole_networks()
+        if self.averages is not None:
+            copy.load_state_dict(self.averages.values, strict=False)
         return copy
 
     def state(self, step: int, validation_h: float | None = None) -> checkpoint.SavedState:
@@ -148,7 +168,8 @@ class Trainer:
                     "last good checkpoint is kept; try a lower --train.learning_rate"
                 )
         optimizers = {name: side.state_dict() for name, side in self.sides.items()}
-        return checkpoint.SavedState(step, networks, optimizers, validation_h)
+        averages = self.averages.values if self.averages is not None else {}
+        return checkpoint.SavedState(step, networks, optimizers, averages, validation_h)
 
     def close(self) -> None:
         """Free what both sides hold; the training that follows needs as much."""
@@ -283,7 +304,7 @@ def fit(
                 latest["critic/wasserstein_estimate"] = -losses["critic/wasserstein_loss"]
                 latest["train/learning_rate"] = config.train.learning_rate
                 if looking:
-                    networks = trainer.whole_networks()
+                    networks = trainer.evaluated_networks()
                     scored = validate(networks) if validate is not None else None
                     latest |= logbook.look(step, networks, problem, config, scored)
                     latest |= oracle(step, networks) if oracle is not None else {}
@@ -301,6 +322,6 @@ def fit(
                 if interrupted:
                     raise InterruptedRunError(f"{title}: interrupted {text} resumes")
                 raise PreemptedError(f"stopped by a signal {text} resumes")
-    networks = trainer.whole_networks()
+    networks = trainer.evaluated_networks()
     trainer.close()
     return networks

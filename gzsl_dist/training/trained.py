@@ -75,7 +75,7 @@ def _load(run: Path, device: torch.device) -> tuple[TrainedRun, checkpoint.Check
     networks = networks_for(problem, config).to(device)
     made = made_for(problem, config, dataset.fingerprint)
     saved = checkpoint.load(found[-1], made, optimizers=False)
-    checkpoint.restore(found[-1], saved, networks)
+    checkpoint.restore(found[-1], saved, networks, averaged=True)
     if needs_validation(config.evaluation):
         selection = Selection.read(run / "selection" / "selection.json", dataset.fingerprint)
     else:

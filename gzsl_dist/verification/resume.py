@@ -102,7 +102,7 @@ def _losses(processes: Processes, trainer: Trainer, step: int) -> Tensor:
 
 def _same(ours: checkpoint.SavedState, theirs: checkpoint.SavedState) -> bool:
     """Whether weights and moments are the same to the bit."""
-    pairs = [(ours.networks, theirs.networks)]
+    pairs = [(ours.networks, theirs.networks), (ours.averages, theirs.averages)]
     for side, parameters in theirs.optimizers.items():
         pairs += [(ours.optimizers[side][name], parameters[name]) for name in parameters]
     return all(
@@ -116,9 +116,12 @@ def _weights_after(trainer: Trainer, done: int) -> dict[str, Tensor]:
     """Weights after `MORE` steps; the trainer is not used after."""
     for step in range(done, done + MORE):
         trainer.train_step(step)
+    kept = trainer.whole_networks().state_dict()
+    if trainer.averages is not None:
+        kept |= {f"average of {name}": value for name, value in trainer.averages.values.items()}
     weights = {
         name: value.detach().double().cpu().clone()
-        for name, value in trainer.whole_networks().state_dict().items()
+        for name, value in kept.items()
         if torch.is_floating_point(value)
     }
     trainer.close()
