@@ -148,7 +148,7 @@ class Trainer:
         return copy
 
     def evaluated_networks(self) -> Networks:
-        """A copy of all networks as they are evaluated, averaged if so configured; all must call."""
+        """A copy of all networks as they are evaluated, averaged if so configured; all call."""
         copy = self.whole_networks()
         if self.averages is not None:
             copy.load_state_dict(self.averages.values, strict=False)

@@ -225,6 +225,20 @@ def test_every_prototype_source_and_float64_can_be_planned() -> None:
         assert plan.critic.activations > 0
 
 
+@pytest.mark.parametrize("form", ["ridge", "kernel_ridge"])
+def test_an_anchor_is_planned(form: str) -> None:
+    """Held as buffers of the generator: its terms, and the intercept, for each feature."""
+    shape = DataShape(seen_count=9, feature_dim=64, semantic_dim=5, rows=100)
+    published = Config.model_validate({"train": {"batch_size": 16}})
+    model = published.model.model_copy(update={"anchor": form})
+    anchored = published.model_copy(update={"model": model})
+    more, less = (make_plan(one, shape, 2) for one in (anchored, published))
+    terms, landmarks = (5, 0) if form == "ridge" else (9, 9 * 5)
+    buffers = terms * 64 + 64 + landmarks + 1
+    assert more.held["ddp"].parameters - less.held["ddp"].parameters == 4 * buffers
+    assert more.generator.matrix_flops > less.generator.matrix_flops
+
+
 def test_table_fits_a_terminal() -> None:
     config = configuration("iapc")
     text = plan_table(config, SHAPE, [make_plan(config, SHAPE, size) for size in (1, 2, 64, 128)])
