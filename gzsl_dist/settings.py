@@ -292,6 +292,17 @@ class EvaluationSettings(Section):
     unit_length: bool = Field(
         False, description="Scale the classifier's input (x and h each) to length 1."
     )
+    classifier: Literal["softmax", "cosine"] = Field(
+        "softmax",
+        description="Logits as a linear function of the classifier's input, or as cosines with "
+        "free class weights, started from class means; cosine implies unit_length.",
+    )
+    temperature: PositiveFloat = Field(0.04, description="Temperature of the cosines.")
+    logit_adjustment: Weight = Field(
+        0.0,
+        description="Strength of logit adjustment: in the fit alone, so many times the log of a "
+        "class's share of the rows is added to its logits.",
+    )
     weight_decay: Weight = Field(
         1e-4,
         description="L2 penalty of the softmax classifier at 200 classes; scaled by 200 / classes, "

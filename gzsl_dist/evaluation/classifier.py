@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.evaluation.classifier_form import Cosine, Form, Linear
 from gzsl_dist.evaluation.lbfgs import FitSummary, minimize
 from gzsl_dist.precision import at_least_float32, network_precision
 
@@ -72,6 +73,8 @@ def fit_softmax(
     iterations: int,
     tolerance: float = 1e-9,
     precision: str = "float32",
+    temperature: float | None = None,
+    adjustment: float = 0.0,
 ) -> SoftmaxClassifier:
     """`fit_softmax_blocks` on rows in memory: ``(rows, d)`` and ``(rows,)`` of this process."""
     inputs = at_least_float32(inputs)
@@ -84,6 +87,8 @@ def fit_softmax(
         iterations=iterations,
         tolerance=tolerance,
         precision=precision,
+        temperature=temperature,
+        adjustment=adjustment,
     )
 
 
@@ -98,6 +103,8 @@ def fit_softmax_blocks(
     tolerance: float = 1e-9,
     precision: str = "float32",
     class_weights: Tensor | None = None,
+    temperature: float | None = None,
+    adjustment: float = 0.0,
 ) -> SoftmaxClassifier:
     """Minimize the mean cross-entropy plus ``penalty / 2 * ||W||^2`` over all rows.
 
@@ -120,6 +127,11 @@ def fit_softmax_blocks(
         tolerance: it ends where an iteration lowers the objective by a smaller part of its value.
         precision: of the products with the rows; all else stays in the inputs' type.
         class_weights: ``(class_count,)`` what a row of each class counts, default 1.
+        temperature: of the softmax over cosines (`gzsl_dist.evaluation.classifier_form.Cosine`,
+            without a penalty), for rows of one length; None: a linear function of the rows.
+        adjustment: strength t of logit adjustment: t times the log of a class's share of the rows
+            is added to its logits in the fit alone (Menon et al., ICLR 2021; between real and
+            synthetic rows, and within each: Chen et al., IJCAI 2022).
 
     Returns:
         The classifier, the same on every process.
@@ -127,18 +139,27 @@ def fit_softmax_blocks(
     if class_weights is None:
         class_weights = like.new_ones(class_count)
     count, length = count_and_length(blocks, like, class_weights, processes)
-    penalty = penalty_of(weight_decay, class_count)
+    form = form_of(temperature, weight_decay, class_count)
     size = class_count * like.shape[1]
+    sums, counts = like.new_zeros(class_count, like.shape[1]), like.new_zeros(class_count)
+    if temperature is not None or adjustment:
+        for inputs, labels in blocks():
+            add_rows(sums, counts, inputs, labels)
+        processes.of_first(processes.add(sums))
+        processes.of_first(processes.add(counts))
+    shift = adjustments(counts, class_weights, adjustment)
+    start = torch.cat([part.flatten() for part in form.start(sums, counts)])
+    del sums
 
     def function(parameters: Tensor) -> tuple[float, Tensor]:
-        weight, bias = parameters[:size].view(class_count, -1), parameters[size:]
-        scaled = weight.T / length
+        matrix, bias = parameters[:size].view(class_count, -1), parameters[size:]
+        scaled = form.weight(matrix, length).T
         gradient = torch.zeros_like(parameters)
-        of_weight, of_bias = gradient[:size].view_as(weight), gradient[size:]
+        of_weight, of_bias = gradient[:size].view_as(matrix), gradient[size:]
         loss = like.new_zeros((), dtype=torch.float64)
         for inputs, labels in cut(blocks, class_count):
             rows = at_least_float32(inputs)
-            scores = torch.log_softmax(product(rows, scaled, precision) + bias, dim=1)
+            scores = torch.log_softmax(product(rows, scaled, precision) + (bias + shift), dim=1)
             at_label = torch.arange(len(labels), device=labels.device), labels
             counts = class_weights[labels]
             loss -= (scores[at_label] * counts).sum(dtype=torch.float64)
@@ -149,21 +170,42 @@ def fit_softmax_blocks(
             of_bias += slope.sum(dim=0)
         processes.add(gradient)
         processes.add(loss)
-        of_weight.div_(count * length).add_(weight, alpha=penalty)
-        of_bias /= count
-        value = loss / count + penalty / 2 * dot(weight.flatten(), weight.flatten())
+        gradient /= count
+        form.gradient(matrix, of_weight, of_bias, length)
+        value = loss / count + form.penalty / 2 * dot(matrix.flatten(), matrix.flatten())
         return float(processes.of_first(value)), gradient
 
     parameters, fit = minimize(
         function,
-        like.new_zeros(size + class_count),
+        start,
         lambda one, other: float(processes.of_first(dot(one, other))),
         iterations=iterations,
         tolerance=tolerance,
     )
     processes.of_first(parameters)  # elementwise sums, too, may round differently
-    weight, bias = parameters[:size].view(class_count, -1), parameters[size:]
-    return SoftmaxClassifier(weight / length, bias, fit)
+    matrix, bias = parameters[:size].view(class_count, -1), parameters[size:]
+    return SoftmaxClassifier(form.weight(matrix, length), bias, fit)
+
+
+def form_of(temperature: float | None, weight_decay: float, class_count: int) -> Form:
+    """Cosines at a temperature, or a linear function with a penalty."""
+    if temperature is not None:
+        return Cosine(temperature)
+    return Linear(penalty_of(weight_decay, class_count))
+
+
+def add_rows(sums: Tensor, counts: Tensor, inputs: Tensor, labels: Tensor) -> None:
+    """Add rows to each class's sum ``(classes, d)`` and number ``(classes,)``, in place."""
+    sums.index_add_(0, labels, at_least_float32(inputs).to(sums))
+    counts.index_add_(0, labels, torch.ones_like(labels, dtype=counts.dtype))
+
+
+def adjustments(counts: Tensor, class_weights: Tensor, strength: float) -> Tensor:
+    """What is added to the logits of each class in the fit, ``(classes,)``; zero at strength 0."""
+    if not strength:
+        return torch.zeros_like(counts)
+    shares = counts * class_weights
+    return strength * (shares / shares.sum()).clamp_min(1e-12).log()
 
 
 def penalty_of(weight_decay: float, class_count: int) -> float:

@@ -30,7 +30,9 @@ class ClassifierSpace:
     @classmethod
     def configured(cls, settings: EvaluationSettings) -> ClassifierSpace:
         """The space that the settings ask for."""
-        return cls(settings.space or "x", settings.unit_length)
+        # the parts of a row then have one length each, and so has the row
+        unit_length = settings.unit_length or settings.classifier == "cosine"
+        return cls(settings.space or "x", unit_length)
 
     def width(self, feature_dim: int, embedding_dim: int, projection_dim: int) -> int:
         """Values of a row, from d_x, the size of h and d_u."""

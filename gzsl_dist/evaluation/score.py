@@ -94,6 +94,8 @@ def fit_classifier(
         len(problem.classes),
         processes,
         weight_decay=settings.weight_decay,
+        temperature=settings.temperature if settings.classifier == "cosine" else None,
+        adjustment=settings.logit_adjustment,
         iterations=settings.iterations,
         tolerance=settings.tolerance,
         precision=config.train.precision,

@@ -18,10 +18,12 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.classifier import (
     RowBlocks,
     SoftmaxClassifier,
+    add_rows,
+    adjustments,
     count_and_length,
     cut,
     dot,
-    penalty_of,
+    form_of,
     product,
 )
 from gzsl_dist.evaluation.lbfgs import minimize
@@ -39,6 +41,8 @@ def fit_softmax_sharded(
     tolerance: float = 1e-9,
     precision: str = "float32",
     class_weights: Tensor | None = None,
+    temperature: float | None = None,
+    adjustment: float = 0.0,
 ) -> SoftmaxClassifier:
     """`gzsl_dist.evaluation.classifier.fit_softmax_blocks` with classes sharded over processes.
 
@@ -51,43 +55,52 @@ def fit_softmax_sharded(
     if class_weights is None:
         class_weights = like.new_ones(class_count)
     count, length = count_and_length(blocks, like, class_weights, processes)
-    penalty = penalty_of(weight_decay, class_count)
+    form = form_of(temperature, weight_decay, class_count)
     mine = processes.share(class_count)
     classes, width = mine.stop - mine.start, like.shape[1]
     size = classes * width
+    sums, counts = like.new_zeros(classes, width), like.new_zeros(classes)
+    if temperature is not None or adjustment:
+        for rows, labels in _gathered(blocks, like, class_count, processes):
+            here = (labels >= mine.start) & (labels < mine.stop)
+            add_rows(sums, counts, rows[here], labels[here] - mine.start)
+    whole_counts = processes.of_first(processes.gather(counts, processes.sizes(class_count)))
+    shift = adjustments(whole_counts, class_weights, adjustment)[mine]
+    start = torch.cat([part.flatten() for part in form.start(sums, counts)])
+    del sums
 
     def inner(one: Tensor, other: Tensor) -> float:
         return float(processes.of_first(processes.add(dot(one, other))))
 
     def function(parameters: Tensor) -> tuple[float, Tensor]:
-        weight, bias = parameters[:size].view(classes, width), parameters[size:]
-        scaled = weight.T / length
+        matrix, bias = parameters[:size].view(classes, width), parameters[size:]
+        scaled = form.weight(matrix, length).T
         gradient = torch.zeros_like(parameters)
-        of_weight, of_bias = gradient[:size].view_as(weight), gradient[size:]
+        of_weight, of_bias = gradient[:size].view_as(matrix), gradient[size:]
         loss = like.new_zeros((), dtype=torch.float64)
         for rows, labels in _gathered(blocks, like, class_count, processes):
-            logits = product(rows, scaled, precision) + bias
+            logits = product(rows, scaled, precision) + (bias + shift)
             losses, slope = sharded_cross_entropy(logits, labels, mine, processes)
             counts = class_weights[labels]
             loss += (losses * counts).sum(dtype=torch.float64)
             slope *= counts[:, None]
             of_weight += product(slope.T, rows, precision)
             of_bias += slope.sum(dim=0)
-        of_weight.div_(count * length).add_(weight, alpha=penalty)
-        of_bias /= count
-        squares = inner(parameters[:size], parameters[:size])
-        return float(processes.of_first(loss / count)) + penalty / 2 * squares, gradient
+        gradient /= count
+        form.gradient(matrix, of_weight, of_bias, length)
+        squares = inner(parameters[:size], parameters[:size]) if form.penalty else 0.0
+        return float(processes.of_first(loss / count)) + form.penalty / 2 * squares, gradient
 
     parameters, fit = minimize(
         function,
-        like.new_zeros(size + classes),
+        start,
         inner,
         iterations=iterations,
         tolerance=tolerance,
     )
     sizes = processes.sizes(class_count)
     return SoftmaxClassifier(
-        processes.gather(parameters[:size].view(classes, width) / length, sizes),
+        processes.gather(form.weight(parameters[:size].view(classes, width), length), sizes),
         processes.gather(parameters[size:], sizes),
         fit,
     )

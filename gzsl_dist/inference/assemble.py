@@ -13,6 +13,7 @@ from gzsl_dist.data.validation import check_class_table
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier
+from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.evaluation.score import fit_classifier
 from gzsl_dist.evaluation.selection import Selection
 from gzsl_dist.inference.model import ModelCard, ZeroShotModel
@@ -48,7 +49,7 @@ def assemble(
         embedding_dim=0 if embedding is None else embedding.embed.out_features,
         projection_dim=0 if embedding is None else embedding.project.out_features,
         space=config.evaluation.space or "x",
-        unit_length=config.evaluation.unit_length,
+        unit_length=ClassifierSpace.configured(config.evaluation).unit_length,
         transform=config.data.feature_transform,
         precision="float64" if config.train.precision == "float64" else "float32",
         method=config.method,

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation import classifier as replicated
@@ -31,13 +32,15 @@ def problem(classes: int) -> tuple[Tensor, Tensor]:
     return centers[labels] + torch.randn(120, 5, generator=draw), labels
 
 
-def fitted(processes: Processes, name: str, classes: int) -> SoftmaxClassifier:
+def fitted(processes: Processes, name: str, classes: int, **options: Any) -> SoftmaxClassifier:
     inputs, labels = problem(classes)
+    if "temperature" in options:
+        inputs = normalize(inputs, dim=1)
     mine = processes.share(120)
     blocks = [(inputs[mine], labels[mine])]
     return FITS[name](
         lambda: blocks, inputs[:0], classes, processes,
-        weight_decay=1e-4, iterations=40, tolerance=1e-7,
+        weight_decay=1e-4, iterations=40, tolerance=1e-7, **options,
     )  # fmt: skip
 
 
@@ -60,6 +63,11 @@ def fit_with_another_rounding(processes: Processes, name: str) -> list[Any]:
 
 def fit_few_classes(processes: Processes, name: str) -> list[Tensor]:
     found = fitted(processes, name, 2)
+    return [found.weight, found.bias]
+
+
+def fit_cosines(processes: Processes, name: str) -> list[Tensor]:
+    found = fitted(processes, name, 5, temperature=0.2, adjustment=0.5)
     return [found.weight, found.bias]
 
 
@@ -86,6 +94,15 @@ def test_more_processes_than_classes(name: str) -> None:
     for weight, bias in run_processes(3, fit_few_classes, name):
         torch.testing.assert_close(weight, alone.weight, rtol=1e-3, atol=1e-3)
         torch.testing.assert_close(bias, alone.bias, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+@pytest.mark.parametrize("name", FITS)
+def test_cosines_are_those_of_one_process(name: str, world_size: int) -> None:
+    alone = fitted(ALONE, "replicated", 5, temperature=0.2, adjustment=0.5)
+    for weight, bias in run_processes(world_size, fit_cosines, name):
+        torch.testing.assert_close(weight, alone.weight, rtol=1e-3, atol=1e-3)
+        assert torch.equal(bias, alone.bias)
 
 
 def test_what_is_gathered_does_not_grow_with_the_number_of_processes() -> None:
