@@ -40,7 +40,8 @@ SMALL = {
     "model.embedding_dim": 16, "model.projection_dim": 8, "model.comparator_hidden": 8,
     "model.prototype_hidden": 8,
 }  # fmt: skip
-SHORTER = {"steps=400": "steps=2, batch_size=16"}
+WIDTHS = {name: value for name, value in SMALL.items() if name.startswith("model.")}
+SHORTER = {"steps=400": f"steps=2, batch_size=16, settings={WIDTHS}"}
 """What makes a Python block cheap, and its shorter form."""
 
 
