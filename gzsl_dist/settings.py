@@ -278,6 +278,11 @@ class EvaluationSettings(Section):
         description="With calibration fixed: what validation classes chose before; seen classes' "
         "log-probabilities are lowered by it.",
     )
+    folds: PositiveInt = Field(
+        1,
+        description="Trainings for selection, each without another set of seen classes; their mean "
+        "chooses steps, factor and anchor.",
+    )
     every: PositiveInt = Field(100, description="Steps between validations (selection).")
     rows_per_class: PositiveInt = Field(100, description="Synthetic rows of each unseen class.")
     in_memory: InMemory = Field(

@@ -13,7 +13,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.problem import Problem, Rows, selection_problem
 from gzsl_dist.evaluation.metrics import ScoredRows
-from gzsl_dist.evaluation.score import ScoredProblem
+from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.evaluation.selection import (
     PREFIX,
     Selection,
@@ -42,18 +42,17 @@ def choose_penalties(dataset: Dataset, config: Config, path: Path) -> Selection:
         return replace(chosen, settings=UNCHOSEN[config.method])
     if path.exists():
         return Selection.read(path, dataset.fingerprint)
-    problem = selection_problem(dataset, config)
+    problems = [selection_problem(dataset, config, f) for f in range(config.evaluation.folds)]
     criterion = PREFIX + config.evaluation.criterion
     tried = []
-    for candidate in _candidates(config.method, problem):
-        scored = score_rows(candidate, problem)
-        figures = validation_figures(scored.seen, scored.unseen, config.evaluation)
-        tried.append((figures, candidate.settings))
+    for fitted in zip(*(_candidates(config.method, one) for one in problems), strict=True):
+        scored = [score_rows(one, of) for one, of in zip(fitted, problems, strict=True)]
+        tried.append((validation_figures(scored, config.evaluation), fitted[0].settings))
     figures, settings = max(tried, key=lambda pair: pair[0][criterion])
     selection = Selection(
         steps=0,
         calibration_factor=config.evaluation.factor(figures[PREFIX + "calibration_factor"]),
-        how=f"{problem.note}; best of {len(tried)} settings",
+        how=f"{' and '.join(one.note for one in problems)}; best of {len(tried)} settings",
         fingerprint=dataset.fingerprint,
         validation={name.removeprefix(PREFIX): value for name, value in figures.items()},
         settings=settings,

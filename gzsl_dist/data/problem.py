@@ -111,7 +111,7 @@ def final_problem(dataset: Dataset, config: Config) -> Problem:
     )
 
 
-def selection_problem(dataset: Dataset, config: Config) -> Problem:
+def selection_problem(dataset: Dataset, config: Config, fold: int = 0) -> Problem:
     """A problem inside the training rows: some seen classes play the unseen ones.
 
     The classes are those of the ``train`` and ``val`` splits; their rows are taken from
@@ -120,21 +120,20 @@ def selection_problem(dataset: Dataset, config: Config) -> Problem:
     as the unseen classes are of all. A share of each seen class's rows (`evaluation.held_out`) is
     kept from training, to measure S.
 
+    Args:
+        dataset: the data.
+        config: its seed, and how many folds there are.
+        fold: which of `evaluation.folds`. Their validation classes are disjoint and as many as
+            those of the first, or a share of the seen classes where these do not suffice; after
+            the published classes they are drawn by the seed.
+
     Raises:
         InputError: too few classes or rows are left.
     """
     trainval = dataset.splits["trainval"]
     labels = dataset.labels[trainval]
     seed = config.train.seed
-    if "val" in dataset.splits and "train" in dataset.splits:
-        unseen_classes = np.unique(dataset.labels[dataset.splits["val"]])
-        note = "validation classes of the published splits"
-    else:
-        seen, unseen = dataset.seen_classes, dataset.unseen_classes
-        count = max(1, round(len(seen) * len(unseen) / (len(seen) + len(unseen))))
-        order = permutation(seed, Stream.SPLIT, 0, len(seen))
-        unseen_classes = np.sort(seen[order[:count]])
-        note = f"{count} validation classes drawn from the {len(seen)} seen ones by seed {seed}"
+    unseen_classes, note = _validation_classes(dataset, config, fold)
     is_unseen = np.isin(labels, unseen_classes)
     kept = _held_out(labels, config.evaluation.held_out, seed)
     train, seen_rows = trainval[~is_unseen & ~kept], trainval[~is_unseen & kept]
@@ -152,6 +151,30 @@ def selection_problem(dataset: Dataset, config: Config) -> Problem:
         unseen_classes=unseen_classes,
         note=note,
     )
+
+
+def _validation_classes(dataset: Dataset, config: Config, fold: int) -> tuple[IntArray, str]:
+    """The classes of a fold, and where they come from."""
+    seen, unseen, seed = dataset.seen_classes, dataset.unseen_classes, config.train.seed
+    published = np.empty(0, dtype=np.int64)
+    count = max(1, round(len(seen) * len(unseen) / (len(seen) + len(unseen))))
+    if "val" in dataset.splits and "train" in dataset.splits:
+        published = np.unique(dataset.labels[dataset.splits["val"]])
+        count = len(published)
+    free, drawn = np.setdiff1d(seen, published), config.evaluation.folds - bool(len(published))
+    if drawn > 1:
+        count = min(count, len(free) // drawn)
+    if drawn > 0 and not 0 < count * drawn <= len(free):
+        raise InputError(
+            f"evaluation.folds {config.evaluation.folds}: data set {dataset.name} has "
+            f"{len(seen)} seen classes, too few for so many disjoint sets; use fewer"
+        )
+    if len(published) and fold == 0:
+        return published, "validation classes of the published splits"
+    place = fold - bool(len(published))
+    order = permutation(seed, Stream.SPLIT, 0, len(free))
+    note = f"{count} validation classes drawn from the {len(free)} seen ones by seed {seed}"
+    return np.sort(free[order[place * count : (place + 1) * count]]), note
 
 
 def _held_out(

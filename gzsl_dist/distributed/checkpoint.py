@@ -50,15 +50,15 @@ class SavedState:
         step: generator steps done.
         networks: state of all networks.
         optimizers: state of each side's optimizer.
-        averages: averaged weights by name, none where nothing is averaged.
         validation_h: H on validation classes at this step, None where it was not measured.
+        averages: averaged weights by name, none where nothing is averaged.
     """
 
     step: int
     networks: dict[str, Tensor]
     optimizers: dict[str, OptimizerState]
-    averages: dict[str, Tensor] = field(default_factory=dict)
     validation_h: float | None = None
+    averages: dict[str, Tensor] = field(default_factory=dict)
 
 
 def checkpoints(folder: Path) -> list[Checkpoint]:
@@ -224,7 +224,7 @@ def load(
             states.setdefault(side, {}).setdefault(parameter, {})[key] = value
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise _damaged(checkpoint, error) from None
-    return SavedState(checkpoint.step, networks, states, averages, facts.get("validation_h"))
+    return SavedState(checkpoint.step, networks, states, facts.get("validation_h"), averages)
 
 
 def restore(

@@ -8,7 +8,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.evaluation.confusion import write_confusion
 from gzsl_dist.evaluation.representation import write_representation
-from gzsl_dist.evaluation.score import ScoredProblem
+from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.models.networks import Networks
 
 

@@ -5,6 +5,7 @@ Seen classes are numbered ``0 .. seen_count - 1``, unseen classes follow. Accura
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,18 @@ class SeenUnseenCurve:
         best = int(np.argmax(harmonic_means(self.unseen, self.seen)))
         edges = np.concatenate([self.factors[:1] - 1, self.factors, self.factors[-1:] + 1])
         return float((edges[best] + edges[best + 1]) / 2)
+
+
+def best_common_factor(curves: Sequence[SeenUnseenCurve]) -> float:
+    """The factor with the highest mean H of several problems: the middle of its interval."""
+    factors = np.unique(np.concatenate([curve.factors for curve in curves]))
+    edges = np.concatenate([factors[:1] - 1, factors, factors[-1:] + 1])
+    tried = (edges[:-1] + edges[1:]) / 2
+    total = np.zeros(len(tried))
+    for curve in curves:
+        point = np.searchsorted(curve.factors, tried)
+        total += harmonic_means(curve.unseen[point], curve.seen[point])
+    return float(tried[int(np.argmax(total))])
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from gzsl_dist.data.guard import GuardedFeatures
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
-from gzsl_dist.evaluation.score import ScoredProblem
+from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.files import atomic_write
 from gzsl_dist.monitoring.logbook import read_metrics
 

@@ -18,7 +18,7 @@ from gzsl_dist.data.problem import Problem
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.lbfgs import FitSummary
 from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
-from gzsl_dist.evaluation.score import ScoredProblem
+from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.evaluation.selection import Selection
 from gzsl_dist.files import atomic_write, read_json_object
 

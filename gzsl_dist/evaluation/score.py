@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -21,17 +20,10 @@ from gzsl_dist.evaluation.bank_rows import BankRows
 from gzsl_dist.evaluation.classifier import RowBlocks, SoftmaxClassifier, fit_softmax_blocks
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.evaluation.metrics import ScoredRows
+from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.evaluation.sharded_classifier import fit_softmax_sharded
 from gzsl_dist.evaluation.synthetic import synthetic_rows
 from gzsl_dist.models.networks import Networks
-
-
-@dataclass(frozen=True)
-class ScoredProblem:
-    """A problem's test rows, scored."""
-
-    seen: ScoredRows
-    unseen: ScoredRows
 
 
 @torch.no_grad()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean as mean
 from typing import Any
 
 from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.metrics import ScoredRows, measure, seen_unseen_curve
+from gzsl_dist.evaluation.metrics import best_common_factor, measure, seen_unseen_curve
+from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.files import atomic_write, read_json_object
 from gzsl_dist.settings import EvaluationSettings
 
@@ -61,34 +63,59 @@ class Selection:
         return selection
 
 
+def fold_folders(selection: Path, folds: int) -> list[Path]:
+    """Where the trainings of selection are."""
+    if folds == 1:
+        return [selection]
+    return [selection / f"fold-{number}" for number in range(1, folds + 1)]
+
+
 def needs_validation(settings: EvaluationSettings) -> bool:
     """Whether a model must be trained without the validation classes first."""
     return settings.selection == "validation" or settings.calibration == "validation"
 
 
 def validation_figures(
-    seen: ScoredRows, unseen: ScoredRows, settings: EvaluationSettings
+    folds: Sequence[ScoredProblem], settings: EvaluationSettings
 ) -> dict[str, float]:
-    """Figures of one validation, keyed for the log.
+    """Figures of a validation, means over its folds, keyed for the log.
 
     U, S and H are those at the fixed factor with ``calibration: fixed``, for test rows are measured
-    at it; else at the factor that is best for these rows. ``raw_`` ones are uncalibrated.
+    at it; else at the one factor that is best for all folds. ``raw_`` ones are uncalibrated.
     """
-    best = seen_unseen_curve(seen, unseen).best_factor()
+    best = best_common_factor([seen_unseen_curve(fold.seen, fold.unseen) for fold in folds])
     factor = settings.factor(best) if settings.calibration == "fixed" else best
-    calibrated, raw = measure(seen, unseen, factor), measure(seen, unseen)
+    every = [
+        (measure(fold.seen, fold.unseen, factor), measure(fold.seen, fold.unseen)) for fold in folds
+    ]
     figures = {
-        "U": calibrated.U,
-        "S": calibrated.S,
-        "H": calibrated.H,
-        "T1": raw.T1,
-        "AUSUC": raw.AUSUC,
+        "U": mean(calibrated.U for calibrated, _ in every),
+        "S": mean(calibrated.S for calibrated, _ in every),
+        "H": mean(calibrated.H for calibrated, _ in every),
+        "T1": mean(raw.T1 for _, raw in every),
+        "AUSUC": mean(raw.AUSUC for _, raw in every),
         "calibration_factor": factor,
-        "raw_U": raw.U,
-        "raw_S": raw.S,
-        "raw_H": raw.H,
+        "raw_U": mean(raw.U for _, raw in every),
+        "raw_S": mean(raw.S for _, raw in every),
+        "raw_H": mean(raw.H for _, raw in every),
     }
     return {PREFIX + name: value for name, value in figures.items()}
+
+
+def validations_of_folds(
+    folds: Sequence[Mapping[int, ScoredProblem]], settings: EvaluationSettings
+) -> list[dict[str, Any]]:
+    """Mean figures of each step at which all folds were validated, as lines of metrics.jsonl.
+
+    Args:
+        folds: scored rows of each fold by step.
+        settings: see `validation_figures`.
+    """
+    steps = sorted(set.intersection(*(set(fold) for fold in folds)))
+    return [
+        {"step": step} | validation_figures([fold[step] for fold in folds], settings)
+        for step in steps
+    ]
 
 
 def select(
@@ -98,10 +125,10 @@ def select(
     note: str,
     fingerprint: str,
 ) -> Selection:
-    """Choose from the validations logged in metrics.jsonl.
+    """Choose from validations.
 
     Args:
-        metrics: its lines.
+        metrics: lines of metrics.jsonl, or of `validations_of_folds`.
         settings: ``selection: validation`` takes the step with the highest H (uncalibrated with
             ``calibration: none``), the first of equals; ``fixed`` takes the last step.
         steps: `train.steps`.

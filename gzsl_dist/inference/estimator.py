@@ -128,7 +128,7 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         selection = fixed(config.train.steps, config.evaluation, dataset.fingerprint)
         if config.evaluation.calibration == "validation":
             problem = selection_problem(dataset, config)
-            config = with_anchor(config, choose_anchor(problem, config, processes))
+            config = with_anchor(config, choose_anchor([problem], config, processes))
             networks = _train(problem, config, processes)
             classifier = fit_classifier(networks, problem, config, processes)
             scored = score_problem(networks, classifier, problem, config, processes)

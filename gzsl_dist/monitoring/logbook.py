@@ -14,7 +14,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.score import ScoredProblem
+from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.evaluation.selection import validation_figures
 from gzsl_dist.files import atomic_write
 from gzsl_dist.models.networks import Networks
@@ -127,11 +127,7 @@ class Logbook:
         """
 
         def look() -> tuple[dict[str, float], Diagnostics]:
-            figures = (
-                {}
-                if scored is None
-                else (validation_figures(scored.seen, scored.unseen, config.evaluation))
-            )
+            figures = {} if scored is None else validation_figures([scored], config.evaluation)
             if not self._processes.is_first:
                 return figures, Diagnostics()
             return figures, diagnose(networks, problem, config, unseen=scored is not None)

@@ -16,6 +16,7 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.confusion import read_confusion
 from gzsl_dist.evaluation.representation import read_representation
 from gzsl_dist.evaluation.result import Result
+from gzsl_dist.evaluation.selection import fold_folders
 from gzsl_dist.monitoring.logbook import read_metrics
 from gzsl_dist.nested import flat
 from gzsl_dist.sweeps.statistics import Estimate
@@ -32,7 +33,8 @@ class FinishedRun:
         result: its figures on test rows.
         config: all settings.
         losses: lines of metrics.jsonl.
-        validation: lines of selection/metrics.jsonl; empty without selection.
+        validation: lines of selection/metrics.jsonl, of the first of several folds; empty without
+            selection.
         confusion: see `gzsl_dist.evaluation.confusion`; None if it was not written.
         representation: see `gzsl_dist.evaluation.representation`; None if it was not written.
     """
@@ -113,12 +115,14 @@ def read_runs(directories: Sequence[Path]) -> list[FinishedRun]:
 
 
 def _read(directory: Path, name: str) -> FinishedRun:
+    config = read_run_config(directory)
+    selection = fold_folders(directory / "selection", config.evaluation.folds)[0]
     return FinishedRun(
         name=name,
         result=Result.read(directory / "result.json"),
-        config=read_run_config(directory),
+        config=config,
         losses=read_metrics(directory / "metrics.jsonl"),
-        validation=read_metrics(directory / "selection" / "metrics.jsonl"),
+        validation=read_metrics(selection / "metrics.jsonl"),
         confusion=read_confusion(directory),
         representation=read_representation(directory),
     )

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.selection import fold_folders
 from gzsl_dist.files import read_json_object
 from gzsl_dist.sweeps.plan import Task
 from gzsl_dist.training.run_state import is_alive, read_state
@@ -73,9 +74,11 @@ def print_status(statuses: Sequence[TaskStatus]) -> None:
 
 
 def _progress(task: Task) -> str:
+    selection = task.directory / "selection"
+    folds = fold_folders(selection, task.config.evaluation.folds)
     for title, folder in (
         ("training", task.directory),
-        ("selection", task.directory / "selection"),
+        *(("selection", fold) for fold in reversed(folds)),
     ):
         step = _last_step(folder / "metrics.jsonl")
         if step is not None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -47,11 +48,13 @@ def fit_anchor(
     return fitted
 
 
-def choose_anchor(problem: Problem, config: Config, processes: Processes) -> dict[str, float]:
-    """Width and penalty with which cosine to m alone has the best AUSUC; all must call.
+def choose_anchor(
+    problems: Iterable[Problem], config: Config, processes: Processes
+) -> dict[str, float]:
+    """Width and penalty with which cosine to m alone has the best mean AUSUC; all must call.
 
     Args:
-        problem: whose unseen classes are validation classes.
+        problems: whose unseen classes are validation classes, a problem a fold.
         config: `model.anchor_width` and `model.anchor_penalty` where they are given.
         processes: the job; its first process decides.
 
@@ -60,39 +63,44 @@ def choose_anchor(problem: Problem, config: Config, processes: Processes) -> dic
     """
     if config.model.anchor == "none":
         return {}
-    means = class_means(problem.train, problem.seen_count, processes)
+    by_fold = []
+    for problem in problems:
+        means = class_means(problem.train, problem.seen_count, processes)
+        by_fold.append(processes.once(partial(_areas, problem, config, means)))
+    areas: list[tuple[float, dict[str, float]]] = [
+        (sum(area for area, _ in candidates), candidates[0][1])
+        for candidates in zip(*by_fold, strict=True)
+    ]
+    return max(areas, key=lambda pair: pair[0])[1]
 
-    def choose() -> dict[str, float]:
-        width = len(problem.classes) * problem.feature_dim
-        seen, unseen = (
-            _some(rows, MOST_PRODUCTS // width) for rows in (problem.seen, problem.unseen)
-        )
-        best: tuple[float, dict[str, float]] = (-1.0, {})
-        for one in _candidates(config, problem.semantics[: problem.seen_count], means):
-            directions = normalize(one(problem.semantics), dim=1).float().T
-            scored = [
-                ScoredRows.from_scores(
-                    (features @ directions).numpy(), labels.numpy(), problem.seen_count
-                )
-                for features, labels in (seen, unseen)
-            ]
-            area = seen_unseen_curve(*scored).area
-            if area > best[0]:
-                best = (area, _settings(one))
-        return best[1]
 
-    return processes.once(choose)
+def _areas(problem: Problem, config: Config, means: Tensor) -> list[tuple[float, dict[str, float]]]:
+    """AUSUC of cosine to m, and the settings, of each candidate."""
+    width = len(problem.classes) * problem.feature_dim
+    rows = [_some(rows, MOST_PRODUCTS // width) for rows in (problem.seen, problem.unseen)]
+    areas = []
+    for one in _candidates(config, problem.semantics[: problem.seen_count], means):
+        directions = normalize(one(problem.semantics), dim=1).float().T
+        scored = [
+            ScoredRows.from_scores(
+                (features @ directions).numpy(), labels.numpy(), problem.seen_count
+            )
+            for features, labels in rows
+        ]
+        areas.append((seen_unseen_curve(*scored).area, _settings(one)))
+    return areas
 
 
 def chosen_anchor(
-    problem: Problem, config: Config, processes: Processes, path: Path
+    problems: Iterable[Problem], config: Config, processes: Processes, path: Path
 ) -> dict[str, float]:
     """`choose_anchor`, or what it chose before and wrote."""
     if config.model.anchor == "none":
         return {}
     if processes.once(path.exists):
-        return processes.once(lambda: read_choice(path))
-    chosen = choose_anchor(problem, config, processes)
+        found: dict[str, float] = processes.once(lambda: read_choice(path))
+        return found
+    chosen = choose_anchor(problems, config, processes)
     processes.once(lambda: path.parent.mkdir(parents=True, exist_ok=True))
     processes.once(lambda: atomic_write(path, json.dumps(chosen, indent=2)))
     values = ", ".join(f"{name} {value:g}" for name, value in chosen.items())

@@ -17,7 +17,7 @@ from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.errors import DivergedError, InterruptedRunError, PreemptedError
-from gzsl_dist.evaluation.score import ScoredProblem
+from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.models.networks import Networks, build_networks
 from gzsl_dist.monitoring.logbook import Logbook
 from gzsl_dist.monitoring.progress import StepProgress, say
@@ -30,8 +30,9 @@ from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, f
 from gzsl_dist.training.resume import Found, agreed_start, check_trained, made_for
 from gzsl_dist.training.stop_signal import StopSignal
 
-Validate = Callable[[Networks], ScoredProblem]
-Oracle = Callable[[int, Networks], dict[str, float]]  # of the steps done and the networks
+# of the steps done and the networks
+Validate = Callable[[int, Networks], ScoredProblem]
+Oracle = Callable[[int, Networks], dict[str, float]]
 
 
 class Trainer:
@@ -169,7 +170,7 @@ class Trainer:
                 )
         optimizers = {name: side.state_dict() for name, side in self.sides.items()}
         averages = self.averages.values if self.averages is not None else {}
-        return checkpoint.SavedState(step, networks, optimizers, averages, validation_h)
+        return checkpoint.SavedState(step, networks, optimizers, validation_h, averages)
 
     def close(self) -> None:
         """Free what both sides hold; the training that follows needs as much."""
@@ -305,7 +306,7 @@ def fit(
                 latest["train/learning_rate"] = config.train.learning_rate
                 if looking:
                     networks = trainer.evaluated_networks()
-                    scored = validate(networks) if validate is not None else None
+                    scored = validate(step, networks) if validate is not None else None
                     latest |= logbook.look(step, networks, problem, config, scored)
                     latest |= oracle(step, networks) if oracle is not None else {}
                 logbook.write(step, latest)

@@ -6,14 +6,13 @@ import dataclasses
 import time
 from pathlib import Path
 
-from gzsl_dist.baselines.run import choose_penalties, fit_baseline, score_rows
+from gzsl_dist.baselines.run import fit_baseline, score_rows
 from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.features import StoredFeatures
 from gzsl_dist.data.guard import GuardedFeatures, guarded
 from gzsl_dist.data.load import load_dataset
-from gzsl_dist.data.problem import Problem, final_problem, selection_problem
-from gzsl_dist.distributed import checkpoint
+from gzsl_dist.data.problem import Problem, final_problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy, choose_strategy
 from gzsl_dist.errors import InputError
@@ -25,13 +24,8 @@ from gzsl_dist.evaluation.oracle import (
     oracle_figures,
 )
 from gzsl_dist.evaluation.result import Result, result_of
-from gzsl_dist.evaluation.score import ScoredProblem, fit_classifier, score_problem
-from gzsl_dist.evaluation.selection import (
-    Selection,
-    fixed,
-    needs_validation,
-    select,
-)
+from gzsl_dist.evaluation.score import fit_classifier, score_problem
+from gzsl_dist.evaluation.selection import Selection
 from gzsl_dist.inference.assemble import assemble
 from gzsl_dist.inference.model import FILE as MODEL_FILE
 from gzsl_dist.models.networks import Networks
@@ -41,11 +35,12 @@ from gzsl_dist.monitoring.progress import say
 from gzsl_dist.monitoring.tables import print_result
 from gzsl_dist.nested import flat
 from gzsl_dist.presets import BASELINES
-from gzsl_dist.training.anchor import chosen_anchor, with_anchor
+from gzsl_dist.training.anchor import with_anchor
 from gzsl_dist.training.loop import fit
-from gzsl_dist.training.resume import check_start, earlier_checkpoints
+from gzsl_dist.training.resume import earlier_checkpoints
 from gzsl_dist.training.run_directory import locked, open_run_directory
 from gzsl_dist.training.run_state import recorded_state
+from gzsl_dist.training.selection import choose
 from gzsl_dist.training.stop_signal import StopSignal
 
 
@@ -195,67 +190,3 @@ def train(
         oracle=oracle if config.evaluation.oracle else None,
         start=processes.once(lambda: earlier_checkpoints(config.train.resume, "checkpoints")),
     )
-
-
-def choose(
-    dataset: Dataset,
-    config: Config,
-    processes: Processes,
-    strategy: Strategy,
-    directory: Path,
-    stop: StopSignal,
-) -> Selection:
-    """Training length and calibration factor, from a training without the validation classes.
-
-    That training lives in ``selection/`` inside the run directory, in the same form as a run.
-    """
-    path = directory / "selection" / "selection.json"
-    if config.method in BASELINES:
-        return processes.once(lambda: choose_penalties(dataset, config, path))
-    if not needs_validation(config.evaluation):
-        return fixed(config.train.steps, config.evaluation, dataset.fingerprint)
-    if processes.once(path.exists):
-        return processes.once(lambda: Selection.read(path, dataset.fingerprint))
-    if config.evaluation.final:  # the training after this one must be able to start
-        checkpoint.prepare(directory / "checkpoints", processes)
-        processes.once(lambda: check_start(directory, dataset, config))
-    problem = selection_problem(dataset, config)
-    say(processes, f"selection: {problem.note}")
-    anchor = chosen_anchor(problem, config, processes, path.parent / "anchor.json")
-
-    def validate(networks: Networks) -> ScoredProblem:
-        classifier = fit_classifier(networks, problem, config, processes)
-        return score_problem(networks, classifier, problem, config, processes)
-
-    fit(
-        problem,
-        with_anchor(config, anchor),
-        processes,
-        strategy,
-        path.parent,
-        title="selection",
-        steps=config.train.steps,
-        fingerprint=dataset.fingerprint,
-        stop=stop,
-        validate=validate,
-        start=processes.once(
-            lambda: earlier_checkpoints(config.train.resume, "selection/checkpoints")
-        ),
-    )
-
-    def select_and_write() -> Selection:
-        metrics = read_metrics(path.parent / "metrics.jsonl")
-        chosen = select(
-            metrics, config.evaluation, config.train.steps, problem.note, dataset.fingerprint
-        )
-        chosen = dataclasses.replace(chosen, settings=anchor or None)
-        chosen.write(path)
-        return chosen
-
-    selection = processes.once(select_and_write)
-    say(
-        processes,
-        f"selection: {selection.steps} steps, calibration factor "
-        f"{selection.calibration_factor:.3f}, validation H {(selection.validation or {})['H']:.3f}",
-    )
-    return selection

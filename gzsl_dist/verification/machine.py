@@ -19,6 +19,7 @@ import gzsl_dist
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.collectives import reduce_scatter
 from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.selection import fold_folders
 from gzsl_dist.planning.table import amount, size
 from gzsl_dist.planning.tracing import Sent
 from gzsl_dist.precision import network_dtype
@@ -87,8 +88,9 @@ def data(session: Session) -> Iterator[Check]:
 def saved(session: Session) -> Iterator[Check]:
     """All processes see the same checkpoints of the run directory, and none is damaged."""
     directory, count = session.config.run_dir, 0
-    for folder in (directory / "selection" / "checkpoints", directory / "checkpoints"):
-        listed = agreed_list(folder, session.processes)
+    folds = fold_folders(directory / "selection", session.config.evaluation.folds)
+    for folder in (*folds, directory):
+        listed = agreed_list(folder / "checkpoints", session.processes)
         count += len(listed)
 
         def read(listed: list[checkpoint.Checkpoint] = listed) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import ScoredRows, measure
+from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.evaluation.selection import (
     PREFIX,
     Selection,
@@ -95,8 +96,8 @@ def test_a_fixed_factor_is_the_one_that_chooses() -> None:
         settings = EvaluationSettings.model_validate(
             {"calibration": "fixed", "calibration_factor": factor}
         )
-        figures = validation_figures(seen, unseen, settings)
+        figures = validation_figures([ScoredProblem(seen, unseen)], settings)
         assert figures[PREFIX + "H"] == measure(seen, unseen, factor).H < 1
         assert figures[PREFIX + "calibration_factor"] == factor
     best = EvaluationSettings.model_validate({"calibration": "validation"})
-    assert validation_figures(seen, unseen, best)[PREFIX + "H"] == 1
+    assert validation_figures([ScoredProblem(seen, unseen)], best)[PREFIX + "H"] == 1

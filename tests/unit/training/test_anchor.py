@@ -75,7 +75,7 @@ def test_the_choice_is_the_best_of_all_by_the_area_under_the_curve(model: dict[s
             for rows in (problem.seen, problem.unseen)
         ]
         areas[one.width, one.penalty] = measure(*scored).AUSUC
-    chosen = choose_anchor(problem, settings, ALONE)
+    chosen = choose_anchor([problem], settings, ALONE)
     found = areas[chosen.get("anchor_width"), chosen["anchor_penalty"]]
     assert found == pytest.approx(max(areas.values()), abs=1e-3)  # float32 moves single rows
     assert found > min(areas.values())
@@ -85,7 +85,7 @@ def test_the_choice_is_the_best_of_all_by_the_area_under_the_curve(model: dict[s
 def test_without_an_anchor_there_is_nothing_to_choose_or_fit() -> None:
     settings = config(anchor="none")
     problem = selection_problem(digits_dataset(), settings)
-    assert choose_anchor(problem, settings, ALONE) == {}
+    assert choose_anchor([problem], settings, ALONE) == {}
     networks = networks_for(problem, settings)
     assert fit_anchor(networks, problem, settings, ALONE) is None
     assert not list(networks.generator.buffers())

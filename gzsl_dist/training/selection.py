@@ -1,0 +1,144 @@
+"""Model selection: trainings without some of the seen classes choose how the last one is done."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from gzsl_dist.baselines.run import choose_penalties
+from gzsl_dist.config import Config
+from gzsl_dist.data.dataset import Dataset
+from gzsl_dist.data.problem import selection_problem
+from gzsl_dist.distributed import checkpoint
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.strategies import Strategy
+from gzsl_dist.evaluation.score import fit_classifier, score_problem
+from gzsl_dist.evaluation.scored import ScoredProblem
+from gzsl_dist.evaluation.selection import (
+    Selection,
+    fixed,
+    fold_folders,
+    needs_validation,
+    select,
+    validations_of_folds,
+)
+from gzsl_dist.models.networks import Networks
+from gzsl_dist.monitoring.logbook import read_metrics
+from gzsl_dist.monitoring.progress import say
+from gzsl_dist.presets import BASELINES
+from gzsl_dist.training.anchor import chosen_anchor, with_anchor
+from gzsl_dist.training.loop import fit
+from gzsl_dist.training.resume import check_start, earlier_checkpoints
+from gzsl_dist.training.stop_signal import StopSignal
+
+SCORED = "scored"
+"""Folder of a fold's scored rows, a file a validation; only where there are several folds."""
+
+
+def choose(
+    dataset: Dataset,
+    config: Config,
+    processes: Processes,
+    strategy: Strategy,
+    directory: Path,
+    stop: StopSignal,
+) -> Selection:
+    """Training length, calibration factor and the anchor's settings, by validation classes.
+
+    The training without them lives in ``selection/`` inside the run directory, in the same form as
+    a run; each of several folds in ``selection/fold-1`` and so on.
+    """
+    path = directory / "selection" / "selection.json"
+    if config.method in BASELINES:
+        return processes.once(lambda: choose_penalties(dataset, config, path))
+    if not needs_validation(config.evaluation):
+        return fixed(config.train.steps, config.evaluation, dataset.fingerprint)
+    if processes.once(path.exists):
+        return processes.once(lambda: Selection.read(path, dataset.fingerprint))
+    if config.evaluation.final:  # the training after this one must be able to start
+        checkpoint.prepare(directory / "checkpoints", processes)
+        processes.once(lambda: check_start(directory, dataset, config))
+    folds = config.evaluation.folds
+    problems = (selection_problem(dataset, config, fold) for fold in range(folds))
+    anchor = chosen_anchor(problems, config, processes, path.parent / "anchor.json")
+    folders = fold_folders(path.parent, folds)
+    notes = [
+        _train_fold(
+            dataset, with_anchor(config, anchor), processes, strategy, directory, stop, fold, folder
+        )
+        for fold, folder in enumerate(folders)
+    ]
+
+    def select_and_write() -> Selection:
+        if folds == 1:
+            validations = read_metrics(path.parent / "metrics.jsonl")
+        else:
+            scored = [_scored(folder) for folder in folders]
+            validations = validations_of_folds(scored, config.evaluation)
+        chosen = select(
+            validations,
+            config.evaluation,
+            config.train.steps,
+            " and ".join(notes),
+            dataset.fingerprint,
+        )
+        chosen = dataclasses.replace(chosen, settings=anchor or None)
+        chosen.write(path)
+        return chosen
+
+    selection = processes.once(select_and_write)
+    say(
+        processes,
+        f"selection: {selection.steps} steps, calibration factor "
+        f"{selection.calibration_factor:.3f}, validation H {(selection.validation or {})['H']:.3f}",
+    )
+    return selection
+
+
+def _train_fold(
+    dataset: Dataset,
+    config: Config,
+    processes: Processes,
+    strategy: Strategy,
+    directory: Path,
+    stop: StopSignal,
+    fold: int,
+    folder: Path,
+) -> str:
+    """Train without a fold's validation classes, measuring them on the way; says which they are."""
+    folds = config.evaluation.folds
+    title = "selection" if folds == 1 else f"selection {fold + 1}/{folds}"
+    problem = selection_problem(dataset, config, fold)
+    say(processes, f"{title}: {problem.note}")
+
+    def validate(step: int, networks: Networks) -> ScoredProblem:
+        classifier = fit_classifier(networks, problem, config, processes)
+        scored = score_problem(networks, classifier, problem, config, processes)
+        if folds > 1:
+            processes.once(lambda: scored.save(folder / SCORED / f"step-{step:08d}.npz"))
+        return scored
+
+    fit(
+        problem,
+        config,
+        processes,
+        strategy,
+        folder,
+        title=title,
+        steps=config.train.steps,
+        fingerprint=dataset.fingerprint,
+        stop=stop,
+        validate=validate,
+        start=processes.once(
+            lambda: earlier_checkpoints(
+                config.train.resume, str(folder.relative_to(directory) / "checkpoints")
+            )
+        ),
+    )
+    return problem.note
+
+
+def _scored(folder: Path) -> dict[int, ScoredProblem]:
+    """A fold's validations by step."""
+    files = sorted((folder / SCORED).glob("step-*.npz"))
+    return {int(file.stem.removeprefix("step-")): ScoredProblem.load(file) for file in files}
