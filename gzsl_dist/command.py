@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +24,9 @@ from gzsl_dist.files import atomic_write
 
 OUTCOME_VARIABLE = "GZSL_OUTCOME_FILE"
 """Where a job's body wants to be told the exit code and its reason; see `_report_outcome`."""
+
+TORCHRUN_VARIABLE = "TORCHELASTIC_ERROR_FILE"
+"""Where torchrun looks for what the box says that it closes a failed job with."""
 
 SILENT_SECONDS = 5.0
 """How long a process that leaves the telling to another stays: launchers end all when one ends."""
@@ -64,11 +69,16 @@ def _report_outcome(error: GzslError) -> None:
 
     torchrun ends with 1 whatever its workers end with, and starts them again where it may.
     """
+    text = " ".join(str(error).split())
+    if box := os.environ.get(TORCHRUN_VARIABLE):
+        message = {"message": text, "extraInfo": {"timestamp": str(int(time.time()))}}
+        with suppress(OSError):
+            Path(box).write_text(json.dumps({"message": message}), encoding="utf-8")
     path = os.environ.get(OUTCOME_VARIABLE)
     if not path:
         return
     try:
-        atomic_write(Path(path), f"{error.exit_code}\n{' '.join(str(error).split())}\n")
+        atomic_write(Path(path), f"{error.exit_code}\n{text}\n")
     except InputError as failure:
         tell(str(failure))
 

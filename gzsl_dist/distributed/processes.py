@@ -24,17 +24,15 @@ from gzsl_dist.distributed import launch_environment
 from gzsl_dist.distributed.agreement import Finding, difference
 from gzsl_dist.distributed.allotted_gpus import unused_gpus_warning
 from gzsl_dist.distributed.collectives import gather_rows, gather_rows_with_gradient
+from gzsl_dist.distributed.failures import linger, reported_once
 from gzsl_dist.distributed.heartbeat import Heartbeat
-from gzsl_dist.errors import GzslError, InputError, LostProcessError, OtherProcessError
+from gzsl_dist.errors import GzslError, InputError, OtherProcessError
 from gzsl_dist.stopwatch import Stopwatch
 
 T = TypeVar("T")
 
 APPEARANCE_LOOKS, APPEARANCE_PAUSE_S = 10, 0.3
 """How often, and seconds apart, a process looks for a file that another one has just made."""
-
-# What torch's collectives say when a peer has died or is silent.
-LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out", "Broken pipe")
 
 
 @dataclass(frozen=True)
@@ -268,15 +266,12 @@ def start_processes(
             f"{world_size} processes cannot meet ({' '.join(str(error).split())}); start them with "
             "torchrun, or set MASTER_ADDR and MASTER_PORT"
         ) from None
+    failed = True
     try:
-        yield Processes(rank, world_size, chosen, quiet=quiet, heartbeat=heartbeat)
-    except RuntimeError as error:
-        text = str(error)
-        if not any(sign in text for sign in LOST):
-            raise
-        raise LostProcessError(
-            f"process {rank}: another process of the job is gone or does not answer "
-            f"({' '.join(text.split())[:160]}); the same command resumes"
-        ) from None
+        with reported_once(store, rank):
+            yield Processes(rank, world_size, chosen, quiet=quiet, heartbeat=heartbeat)
+        failed = False
     finally:
         dist.destroy_process_group()
+        if failed and rank == 0:
+            linger(store, world_size)

@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 from gzsl_dist.monitoring.logbook import read_metrics
 
-from .commands import PATIENCE, SMALL, command, environment, error_line, run
+from .commands import PATIENCE, ROOT, SMALL, command, environment, error_line, run
 
 STEPS = 300
 KILLS = int(os.environ.get("GZSL_KILLS", "5" if os.environ.get("CI") else "20"))
@@ -227,3 +227,36 @@ def test_the_deepspeed_launcher_starts_it(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "2 process(es), deepspeed, ZeRO 1" in done.stdout
     assert (tmp_path / "r" / "result.json").exists()
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_error_of_one_process_in_a_step_is_told_by_it_and_in_torchruns_box(
+    tmp_path: Path, failing: int
+) -> None:
+    program = tmp_path / "failing.py"
+    program.write_text(
+        "import os, sys\n"
+        "from gzsl_dist.command import run_command\n"
+        "from gzsl_dist.errors import InputError\n"
+        "from gzsl_dist.train import main\n"
+        "from gzsl_dist.training.loop import Trainer\n"
+        "step = Trainer.train_step\n"
+        "def train_step(self, done):\n"
+        f"    if done == 3 and os.environ['RANK'] == '{failing}':\n"
+        "        raise InputError('row 7 of data.h5 cannot be read')\n"
+        "    return step(self, done)\n"
+        "Trainer.train_step = train_step\n"
+        "run_command(main, sys.argv[1:])\n"
+    )
+    launcher = command("train", processes=2)[:-2]
+    done = subprocess.run(
+        [*launcher, program, *ARGUMENTS, "--run.dir", tmp_path / "r"],
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
+        env=environment() | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert told == ["error: row 7 of data.h5 cannot be read"], done.stderr
+    root = done.stderr[done.stderr.index("Root Cause") :]
+    assert "row 7 of data.h5 cannot be read" in root
+    assert "exitcode  : 2" in root
+    assert "To enable traceback" not in root
