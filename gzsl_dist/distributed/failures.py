@@ -8,7 +8,13 @@ from contextlib import contextmanager, suppress
 
 from torch.distributed.distributed_c10d import Store
 
-from gzsl_dist.errors import GzslError, InputError, LostProcessError, OtherProcessError
+from gzsl_dist.errors import (
+    GzslError,
+    InputError,
+    LostProcessError,
+    OtherProcessError,
+    PreemptedError,
+)
 
 # What torch's collectives say when a peer has died or is silent.
 LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out", "Broken pipe")
@@ -34,7 +40,8 @@ def reported_once(store: Store, rank: int) -> Iterator[None]:
     """
     try:
         yield
-    except OtherProcessError:
+    except (OtherProcessError, PreemptedError):  # all processes end together, each with its code
+        _count(store)
         raise
     except Exception as error:
         failure = _failure_of(error, rank)
@@ -58,6 +65,11 @@ def linger(store: Store, world_size: int) -> None:
     with suppress(RuntimeError):
         while store.add("failed", 0) < world_size and time.monotonic() < deadline:
             time.sleep(0.05)
+
+
+def _count(store: Store) -> None:
+    with suppress(RuntimeError):  # the store's process is gone
+        store.add("failed", 1)
 
 
 def _speaks(failure: Exception) -> bool:

@@ -26,7 +26,7 @@ from gzsl_dist.distributed.allotted_gpus import unused_gpus_warning
 from gzsl_dist.distributed.collectives import gather_rows, gather_rows_with_gradient
 from gzsl_dist.distributed.failures import linger, reported_once
 from gzsl_dist.distributed.heartbeat import Heartbeat
-from gzsl_dist.errors import GzslError, InputError, OtherProcessError
+from gzsl_dist.errors import GzslError, InputError, LostProcessError, OtherProcessError
 from gzsl_dist.stopwatch import Stopwatch
 
 T = TypeVar("T")
@@ -266,12 +266,15 @@ def start_processes(
             f"{world_size} processes cannot meet ({' '.join(str(error).split())}); start them with "
             "torchrun, or set MASTER_ADDR and MASTER_PORT"
         ) from None
-    failed = True
+    others_look = False
     try:
         with reported_once(store, rank):
             yield Processes(rank, world_size, chosen, quiet=quiet, heartbeat=heartbeat)
-        failed = False
+    except Exception as error:
+        # Who waits for one that is gone may be ended by the launcher before it has said so.
+        others_look = not isinstance(error, LostProcessError)
+        raise
     finally:
         dist.destroy_process_group()
-        if failed and rank == 0:
+        if others_look and rank == 0:
             linger(store, world_size)
