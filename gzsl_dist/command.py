@@ -99,8 +99,10 @@ def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> NoRet
         if isinstance(error, PreemptedError) and os.environ.get(OUTCOME_VARIABLE):
             code = 0  # told by the file: torchrun shall neither restart nor print a traceback
     except OSError as error:  # a disk that is full, a folder without permission
-        tell(f"{error.filename or 'file'}: {error.strerror or error}")
-        code = InputError.exit_code
+        failure = InputError(f"{error.filename or 'file'}: {error.strerror or error}")
+        tell(str(failure))
+        _report_outcome(failure)
+        code = failure.exit_code
     except KeyboardInterrupt:
         if is_reporting_process():
             tell("interrupted", prefix="")

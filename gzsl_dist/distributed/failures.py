@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from torch.distributed.distributed_c10d import Store
 
@@ -16,42 +18,54 @@ from gzsl_dist.errors import (
     PreemptedError,
 )
 
+T = TypeVar("T")
+
 # What torch's collectives say when a peer has died or is silent.
 LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out", "Broken pipe")
 
 FIRST_GOES_FIRST_S = 2.0
 """Where all meet the same error, the first process reports it; the others give it this long."""
 
-LINGER_S = 5.0
-"""How long the process that holds the store waits for others to look into it."""
+LINGER_S = 3.0
+"""How long the process that holds the store waits for others to look into it.
+
+Less than `gzsl_dist.command.SILENT_SECONDS`: a launcher that sees one process end ends the others,
+and this one must have reported its error by then.
+"""
+
+ANSWER_S = 3.0
+"""How long the store may take to answer; its machine may have lost power."""
 
 
 @contextmanager
 def reported_once(store: Store, rank: int) -> Iterator[None]:
     """Let the process that fails first report it; the others end silently, with its exit code.
 
-    A process that fails says so in the store before its connections close: those that lose it
-    find its word there.
+    A process that fails notes that in the store before its connections close: those that lose it
+    find the note there. A process that only lost another one keeps nobody from reporting why.
 
     Raises:
         OtherProcessError: another process reports why.
-        LostProcessError: another process is gone, and said nothing.
+        LostProcessError: another process is gone, and noted nothing.
         Exception: what was raised inside, by the process that reports it.
     """
     try:
         yield
-    except (OtherProcessError, PreemptedError):  # all processes end together, each with its code
-        _count(store)
+    except PreemptedError:  # all processes end at the same step, each with this code
+        raise
+    except OtherProcessError:
+        _ask(lambda: store.add("failed", 1))
         raise
     except Exception as error:
         failure = _failure_of(error, rank)
-        code = failure.exit_code if isinstance(failure, GzslError) else 1
-        if rank and not isinstance(failure, LostProcessError) and not _speaks(failure):
+        lost = isinstance(failure, LostProcessError)
+        if rank and not lost and not (isinstance(failure, GzslError) and failure.speaks):
             _wait_for_the_first(store)
-        first_rank, first_code = _claim(store, rank, code)
+        code = failure.exit_code if isinstance(failure, GzslError) else 1
+        first_rank, first_code = _claim(store, rank, code, lost=lost)
         if not isinstance(failure, GzslError):
             raise  # a fault of the program: with its traceback
-        if first_rank != rank and not (failure.speaks and isinstance(failure, InputError)):
+        if first_rank != rank:
             other = OtherProcessError(f"process {first_rank} failed; its message says why")
             other.exit_code = first_code
             raise other from None
@@ -62,18 +76,24 @@ def reported_once(store: Store, rank: int) -> Iterator[None]:
 def linger(store: Store, world_size: int) -> None:
     """Keep the store alive until the others have failed too, and looked into it."""
     deadline = time.monotonic() + LINGER_S
-    with suppress(RuntimeError):
-        while store.add("failed", 0) < world_size and time.monotonic() < deadline:
-            time.sleep(0.05)
+    while time.monotonic() < deadline:
+        if _ask(lambda: store.add("failed", 0)) in (None, world_size):
+            return
+        time.sleep(0.05)
 
 
-def _count(store: Store) -> None:
-    with suppress(RuntimeError):  # the store's process is gone
-        store.add("failed", 1)
+def _ask(question: Callable[[], T]) -> T | None:
+    """The store's answer; None where its process is gone, or does not answer."""
+    answers: list[T] = []
 
+    def ask() -> None:
+        with suppress(RuntimeError):
+            answers.append(question())
 
-def _speaks(failure: Exception) -> bool:
-    return isinstance(failure, GzslError) and failure.speaks
+    thread = threading.Thread(target=ask, name="question to the store", daemon=True)
+    thread.start()
+    thread.join(ANSWER_S)
+    return answers[0] if answers else None
 
 
 def _failure_of(error: Exception, rank: int) -> Exception:
@@ -89,16 +109,24 @@ def _failure_of(error: Exception, rank: int) -> Exception:
 
 def _wait_for_the_first(store: Store) -> None:
     deadline = time.monotonic() + FIRST_GOES_FIRST_S
-    with suppress(RuntimeError):
-        while not store.check(["first failure"]) and time.monotonic() < deadline:
-            time.sleep(0.05)
+    while time.monotonic() < deadline:
+        if _ask(lambda: store.check(["first failure"])) is not False:
+            return
+        time.sleep(0.05)
 
 
-def _claim(store: Store, rank: int, code: int) -> tuple[int, int]:
+def _claim(store: Store, rank: int, code: int, *, lost: bool) -> tuple[int, int]:
     """Rank and exit code of the process that failed first."""
-    try:
-        first = store.compare_set("first failure", "", f"{rank} {code}").decode().split()
+
+    def claim() -> bytes:
+        loss = lost and not store.check(["first failure"])
+        name = "first loss" if loss else "first failure"
+        first = store.compare_set(name, "", f"{rank} {code}")
         store.add("failed", 1)
-        return int(first[0]), int(first[1])
-    except RuntimeError:  # the store's process is gone
+        return first
+
+    first = _ask(claim)
+    if first is None:
         return rank, code
+    first_rank, first_code = first.decode().split()
+    return int(first_rank), int(first_code)

@@ -26,7 +26,13 @@ from gzsl_dist.distributed.allotted_gpus import unused_gpus_warning
 from gzsl_dist.distributed.collectives import gather_rows, gather_rows_with_gradient
 from gzsl_dist.distributed.failures import linger, reported_once
 from gzsl_dist.distributed.heartbeat import Heartbeat
-from gzsl_dist.errors import GzslError, InputError, LostProcessError, OtherProcessError
+from gzsl_dist.errors import (
+    GzslError,
+    InputError,
+    LostProcessError,
+    OtherProcessError,
+    PreemptedError,
+)
 from gzsl_dist.stopwatch import Stopwatch
 
 T = TypeVar("T")
@@ -272,7 +278,7 @@ def start_processes(
             yield Processes(rank, world_size, chosen, quiet=quiet, heartbeat=heartbeat)
     except Exception as error:
         # Who waits for one that is gone may be ended by the launcher before it has said so.
-        others_look = not isinstance(error, LostProcessError)
+        others_look = not isinstance(error, (LostProcessError, PreemptedError))
         raise
     finally:
         dist.destroy_process_group()
