@@ -88,6 +88,9 @@ def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> NoRet
     silent = False
     try:
         code = main(arguments)
+        if (path := os.environ.get(OUTCOME_VARIABLE)) and is_reporting_process():
+            with suppress(OSError):  # of an attempt that failed, before torchrun started this one
+                Path(path).unlink(missing_ok=True)
     except OtherProcessError as error:
         code, silent = error.exit_code, True
     except GzslError as error:

@@ -120,6 +120,7 @@ def _search_figures(selection: Selection) -> dict[str, float]:
 
 def _result_figures(result: dict[str, Any]) -> dict[str, float]:
     figures = {name: float(result[name]) for name in FIGURES}
+    figures |= {name: float(result[name]) for name in ("seconds",) if name in result}
     figures |= {f"raw_{name}": float(value) for name, value in result.get("raw", {}).items()}
     oracle = result.get("oracle") or {}
     figures |= {f"oracle_{name}": oracle[name] for name in ("U", "S", "H", "T1") if oracle}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +84,19 @@ def test_a_failure_of_this_process_alone_is_told_by_it(
     assert failing(error) == (1, 2)
     assert capsys.readouterr().err == "error: no such file\n"
     assert waits == []
+
+
+@pytest.mark.parametrize(("rank", "stays"), [("0", False), ("1", True)])
+def test_a_success_takes_back_what_an_earlier_attempt_reported(
+    waits: list[float], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rank: str, stays: bool
+) -> None:
+    """torchrun may start failed workers again; a job reads the file when all is over."""
+    outcome = tmp_path / "outcome"
+    outcome.write_text("1\nof the first attempt\n")
+    monkeypatch.setenv(command.OUTCOME_VARIABLE, str(outcome))
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises((SystemExit, Ended)) as end:
+        command.run_command(lambda arguments: 0, [])
+    assert end.value.args[0] == 0
+    assert outcome.exists() == stays
