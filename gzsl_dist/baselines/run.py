@@ -42,17 +42,26 @@ def choose_penalties(dataset: Dataset, config: Config, path: Path) -> Selection:
         return replace(chosen, settings=UNCHOSEN[config.method])
     if path.exists():
         return Selection.read(path, dataset.fingerprint)
-    problems = [selection_problem(dataset, config, f) for f in range(config.evaluation.folds)]
+    notes, by_fold = [], []
+    for fold in range(config.evaluation.folds):  # one fold's rows in memory at a time
+        problem = selection_problem(dataset, config, fold)
+        notes.append(problem.note)
+        by_fold.append(
+            [
+                (one.settings, score_rows(one, problem))
+                for one in _candidates(config.method, problem)
+            ]
+        )
     criterion = PREFIX + config.evaluation.criterion
-    tried = []
-    for fitted in zip(*(_candidates(config.method, one) for one in problems), strict=True):
-        scored = [score_rows(one, of) for one, of in zip(fitted, problems, strict=True)]
-        tried.append((validation_figures(scored, config.evaluation), fitted[0].settings))
+    tried = [
+        (validation_figures([scored for _, scored in trial], config.evaluation), trial[0][0])
+        for trial in zip(*by_fold, strict=True)
+    ]
     figures, settings = max(tried, key=lambda pair: pair[0][criterion])
     selection = Selection(
         steps=0,
         calibration_factor=config.evaluation.factor(figures[PREFIX + "calibration_factor"]),
-        how=f"{' and '.join(one.note for one in problems)}; best of {len(tried)} settings",
+        how=f"{' and '.join(notes)}; best of {len(tried)} settings",
         fingerprint=dataset.fingerprint,
         validation={name.removeprefix(PREFIX): value for name, value in figures.items()},
         settings=settings,

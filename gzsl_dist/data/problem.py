@@ -162,7 +162,7 @@ def _validation_classes(dataset: Dataset, config: Config, fold: int) -> tuple[In
         published = np.unique(dataset.labels[dataset.splits["val"]])
         count = len(published)
     free, drawn = np.setdiff1d(seen, published), config.evaluation.folds - bool(len(published))
-    if drawn > 1:
+    if drawn > 0:
         count = min(count, len(free) // drawn)
     if drawn > 0 and not 0 < count * drawn <= len(free):
         raise InputError(

@@ -28,6 +28,11 @@ FORMAT_VERSION = 2
 NETWORKS, OPTIMIZERS, STATE = "networks.safetensors", "optimizers.safetensors", "state.json"
 AVERAGES = "averages.safetensors"  # only where weights are averaged
 
+SPLIT = "validation split"
+ANYTHING = object()
+BEFORE = {"model.anchor": "none", SPLIT: ANYTHING}
+"""What checkpoints were made for that do not say it, being older."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -203,10 +208,13 @@ def load(
         )
     theirs = facts.get("made_for")
     for name, ours in made_for.items():
-        if isinstance(theirs, dict) and theirs.get(name) != ours:
+        if not isinstance(theirs, dict):
+            continue
+        found = theirs.get(name, BEFORE.get(name))
+        if found != ours and found is not ANYTHING:
             raise InputError(
-                f"checkpoint {checkpoint.path}: made with {name} = {theirs.get(name)}, this run "
-                f"has {ours}; use the same, or another --run.dir"
+                f"checkpoint {checkpoint.path}: made with {name} = {found}, this run has {ours}; "
+                "use the same, or another --run.dir"
             )
     try:
         averaged = AVERAGES in facts["sha256"]

@@ -112,10 +112,10 @@ def fit_softmax_blocks(
     share of the mean shrinks with their number, so its penalty must too, or many classes would be
     held at zero.
 
-    The problem is convex, so the result does not depend on an order of batches, and processes
-    that hold different rows find the same classifier: loss and gradient are summed over them, and
-    the first process decides. Inputs are divided by their root mean square length, so that one
-    `weight_decay` suits any space; the returned weights take that back.
+    The linear problem is convex, so the result does not depend on an order of batches, and
+    processes that hold different rows find the same classifier: loss and gradient are summed over
+    them, and the first process decides. Inputs are divided by their root mean square length, so
+    that one `weight_decay` suits any space; the returned weights take that back.
 
     Args:
         blocks: this process's rows; labels in ``[0, class_count)``.
@@ -182,9 +182,10 @@ def fit_softmax_blocks(
         iterations=iterations,
         tolerance=tolerance,
     )
-    processes.of_first(parameters)  # elementwise sums, too, may round differently
     matrix, bias = parameters[:size].view(class_count, -1), parameters[size:]
-    return SoftmaxClassifier(form.weight(matrix, length), bias, fit)
+    weight = processes.of_first(form.weight(matrix, length))
+    # elementwise sums, too, may round differently
+    return SoftmaxClassifier(weight, processes.of_first(bias.contiguous()), fit)
 
 
 def form_of(temperature: float | None, weight_decay: float, class_count: int) -> Form:

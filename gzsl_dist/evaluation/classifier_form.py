@@ -58,8 +58,9 @@ class Linear:
 class Cosine:
     """``cos(w_c, x) / temperature``, for rows that all have one length; no bias, no penalty.
 
-    As in few-shot classification (Gidaris and Komodakis, CVPR 2018). The objective is not convex;
-    from class means the minimization ends at the same place every time. A class without rows keeps
+    As in few-shot classification (Gidaris and Komodakis, CVPR 2018). The objective is not convex:
+    all start from class means, and rounding, which depends on the number of processes, could in
+    principle lead elsewhere. A class without rows keeps
     the weight zero, and the lowest logit that there can be.
     """
 

@@ -1,4 +1,4 @@
-"""L-BFGS for a smooth convex function, with stopping rules that have no scale.
+"""L-BFGS for a smooth function, with stopping rules that have no scale.
 
 The two-loop recursion of Nocedal & Wright, Numerical Optimization (2006), algorithm 7.4. Vectors
 may be spread over processes: the caller hands in the inner product, and every decision (line
@@ -62,7 +62,7 @@ def minimize(
     iterations: int,
     tolerance: float,
 ) -> tuple[Tensor, FitSummary]:
-    """Minimize a convex function that is positive.
+    """Minimize a smooth function that is positive; of one that is not convex, find a minimum.
 
     It ends where an iteration lowers the function by less than `tolerance` of its value (mean of
     the last `AVERAGED` iterations), or where the gradient is `RELATIVE_GRADIENT` of the first one.

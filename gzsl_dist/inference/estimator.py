@@ -20,7 +20,7 @@ from gzsl_dist.data.validation import check_class_table
 from gzsl_dist.distributed.processes import Processes, start_processes
 from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.metrics import seen_unseen_curve
+from gzsl_dist.evaluation.metrics import best_common_factor, seen_unseen_curve
 from gzsl_dist.evaluation.score import fit_classifier, score_problem
 from gzsl_dist.evaluation.selection import fixed
 from gzsl_dist.inference.assemble import assemble
@@ -127,13 +127,16 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _fit(self, dataset: Dataset, config: Config, processes: Processes) -> None:
         selection = fixed(config.train.steps, config.evaluation, dataset.fingerprint)
         if config.evaluation.calibration == "validation":
-            problem = selection_problem(dataset, config)
-            config = with_anchor(config, choose_anchor([problem], config, processes))
-            networks = _train(problem, config, processes)
-            classifier = fit_classifier(networks, problem, config, processes)
-            scored = score_problem(networks, classifier, problem, config, processes)
-            factor = seen_unseen_curve(scored.seen, scored.unseen).best_factor()
-            selection = replace(selection, calibration_factor=factor)
+            folds = range(config.evaluation.folds)
+            problems = [selection_problem(dataset, config, fold) for fold in folds]
+            config = with_anchor(config, choose_anchor(problems, config, processes))
+            curves = []
+            for problem in problems:
+                networks = _train(problem, config, processes)
+                classifier = fit_classifier(networks, problem, config, processes)
+                scored = score_problem(networks, classifier, problem, config, processes)
+                curves.append(seen_unseen_curve(scored.seen, scored.unseen))
+            selection = replace(selection, calibration_factor=best_common_factor(curves))
         problem = final_problem(dataset, config)
         networks = _train(problem, config, processes)
         classifier = fit_classifier(networks, problem, config, processes)

@@ -213,7 +213,7 @@ def trace(config: Config, shape: DataShape, world_size: int) -> Traced:
         value.numel() * value.element_size()
         for network in averaged
         if network is not None
-        for value in network.state_dict().values()
+        for value in network.parameters()
     )
     return Traced(critic_trace, generator_trace, *trained, making.get_total_flops(), averages)
 

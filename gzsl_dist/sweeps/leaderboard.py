@@ -24,9 +24,9 @@ result. Made by
     {command}
 """
 NOTE = """
-*Less the first row*: paired differences over the seeds that both have, first row less this one, in
+*First row less this*: paired differences over the seeds that both have, first row less this one, in
 points, with half the width of their 95 % interval (paired t); * where it leaves out zero. Not
-corrected for their number.
+corrected for their number. *Seconds* are those of a run's last start.
 """
 
 
@@ -78,7 +78,10 @@ def read_entries(files: Sequence[Path]) -> list[Entry]:
     keys = [(entry.problem, entry.method) for entry in entries]
     for key in keys:
         if keys.count(key) > 1:
-            raise InputError(f"{key[1]} on {key[0]} is there twice; name each file once")
+            raise InputError(
+                f"{key[1]} on {key[0]} is there twice; name each file once, "
+                "and keep to one study a problem"
+            )
     if not entries:
         raise InputError(f"{', '.join(map(str, files))}: no run is in them")
     return entries
@@ -121,7 +124,7 @@ def to_page(entries: Sequence[Entry], command: str) -> str:
 def _rows(entries: Sequence[Entry]) -> list[list[str]]:
     first = entries[0]
     heads = ["method", "seeds", *FIGURES, "H without a factor", "H, optimistic", "seconds"]
-    rows = [[*heads, *(f"{name}, less the first row" for name in COMPARED)]]
+    rows = [[*heads, *(f"{name}, first row less this" for name in COMPARED)]]
     for entry in entries:
         seconds = entry.estimate("seconds")
         cells = [_cell(entry, name) for name in (*FIGURES, "raw_H", "oracle_H")]

@@ -28,24 +28,30 @@ MOST_PRODUCTS = 1 << 34
 
 def fit_anchor(
     networks: Networks, problem: Problem, config: Config, processes: Processes
-) -> Regression | None:
+) -> dict[str, float]:
     """Fit the generator's anchor, if it has one, to a problem's training classes; all must call.
 
-    A width or penalty that is not given is the one that foretells left-out classes best.
+    A width or penalty that is not given is the one that foretells left-out classes best. The first
+    process fits, so that one rounding decides, and memory is taken once.
 
     Returns:
-        The regression, None where `model.anchor` is none.
+        Width and penalty as `choose_anchor` does; none where `model.anchor` is none.
     """
     anchor = networks.generator.anchor
     if anchor is None:
-        return None
+        return {}
     means = class_means(problem.train, problem.seen_count, processes)
-    semantics = problem.semantics[: problem.seen_count]
-    fitted = processes.together(lambda: best_left_out(_candidates(config, semantics, means)))
-    anchor.take(fitted)
-    for value in anchor.buffers():  # other processes may have rounded, or chosen, differently
+
+    def fit() -> dict[str, float]:
+        semantics = problem.semantics[: problem.seen_count]
+        best = best_left_out(_candidates(config, semantics, means))
+        anchor.take(best)
+        return _settings(best)
+
+    chosen: dict[str, float] = processes.once(fit)
+    for value in anchor.buffers():
         processes.of_first(value)
-    return fitted
+    return chosen
 
 
 def choose_anchor(

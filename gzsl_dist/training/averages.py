@@ -14,6 +14,9 @@ from torch import Tensor
 AVERAGED = ("generator.", "embedding.")
 """Networks by the start of their weights' names: those that anything is evaluated with."""
 
+FIXED = "generator.anchor."
+"""What is not trained."""
+
 
 class AveragedWeights:
     """``v <- d v + (1 - d) w`` after each step, with ``d = min(decay, (1 + t) / (10 + t))``.
@@ -35,7 +38,7 @@ class AveragedWeights:
         """Take the weights after a step; those of other networks are left out."""
         share = min(self.decay, (1 + steps_before) / (10 + steps_before))
         for name, value in weights.items():
-            if not name.startswith(AVERAGED) or not value.is_floating_point():
+            if not name.startswith(AVERAGED) or name.startswith(FIXED):
                 continue
             if name in self.values:
                 self.values[name].lerp_(value, 1 - share)

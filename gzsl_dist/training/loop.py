@@ -44,6 +44,7 @@ class Trainer:
         processes: the job.
         strategy: how the processes train together.
         found: a checkpoint to go on from, and what it holds.
+        own: whether it is this training's own; else the anchor is fitted anew.
     """
 
     def __init__(
@@ -53,6 +54,8 @@ class Trainer:
         processes: Processes,
         strategy: Strategy,
         found: Found | None = None,
+        *,
+        own: bool = True,
     ) -> None:
         self.config, self.clock = config, processes.clock
         dtype = network_dtype(config.train.precision)
@@ -61,7 +64,7 @@ class Trainer:
         # both before the strategy takes the weights over
         if found is not None:
             checkpoint.restore(*found, self.networks)
-        else:
+        if found is None or not own:
             fit_anchor(self.networks, problem, config, processes)
         self.averages = None
         if config.train.ema is not None:
@@ -244,6 +247,7 @@ def fit(
     validate: Validate | None = None,
     oracle: Oracle | None = None,
     start: Path | None = None,
+    split: str = "",
 ) -> Networks:
     """Train for a number of steps, going on from the newest checkpoint if there is one.
 
@@ -261,6 +265,8 @@ def fit(
             its figures are logged, and the checkpoint with the best is kept.
         oracle: measures test rows as often, to be logged and not to be used.
         start: checkpoints of another training to go on from, where this one has none.
+        split: in selection, what the validation rows depend on: weights that were trained on them
+            must not be started from.
 
     Raises:
         DivergedError: a loss became NaN or infinite.
@@ -269,9 +275,12 @@ def fit(
     """
     folder = directory / "checkpoints"
     made = made_for(problem, config, fingerprint)
+    if split:
+        made[checkpoint.SPLIT] = split
     checkpoint.prepare(folder, processes)
     found = agreed_start(folder, start, made, steps, processes)
-    trainer = Trainer(problem, config, processes, strategy, found)
+    own = found is not None and found[0].path.parent == folder
+    trainer = Trainer(problem, config, processes, strategy, found, own=own)
     done = found[0].step if found is not None else 0
     if found is not None:
         say(processes, f"{title}: resuming after step {done} of {steps}, from {found[0].path}")

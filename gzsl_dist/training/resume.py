@@ -37,10 +37,8 @@ def made_for(problem: Problem, config: Config, fingerprint: str) -> dict[str, An
 
 def _made_for(sizes: tuple[int, int, int], config: Config, fingerprint: str) -> dict[str, Any]:
     feature_dim, semantic_dim, seen_count = sizes
-    # The anchor's values are saved with the weights; checkpoints older than it know no anchor.
+    # the anchor's values are saved with the weights
     model = config.model.model_dump(exclude={"anchor_width", "anchor_penalty"})
-    if config.model.anchor == "none":
-        del model["anchor"]
     return {
         "data set": fingerprint[:12],
         "features (d_x)": feature_dim,

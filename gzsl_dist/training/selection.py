@@ -63,9 +63,7 @@ def choose(
     anchor = chosen_anchor(problems, config, processes, path.parent / "anchor.json")
     folders = fold_folders(path.parent, folds)
     notes = [
-        _train_fold(
-            dataset, with_anchor(config, anchor), processes, strategy, directory, stop, fold, folder
-        )
+        _train_fold(dataset, with_anchor(config, anchor), processes, strategy, stop, fold, folder)
         for fold, folder in enumerate(folders)
     ]
 
@@ -100,7 +98,6 @@ def _train_fold(
     config: Config,
     processes: Processes,
     strategy: Strategy,
-    directory: Path,
     stop: StopSignal,
     fold: int,
     folder: Path,
@@ -129,11 +126,14 @@ def _train_fold(
         fingerprint=dataset.fingerprint,
         stop=stop,
         validate=validate,
+        # only steps that all folds were measured at count, so several folds all start anew
         start=processes.once(
-            lambda: earlier_checkpoints(
-                config.train.resume, str(folder.relative_to(directory) / "checkpoints")
-            )
-        ),
+            lambda: earlier_checkpoints(config.train.resume, "selection/checkpoints")
+        )
+        if folds == 1
+        else None,
+        split=f"{fold + 1} of {folds}, seed {config.train.seed}, "
+        f"{config.evaluation.held_out:g} held out",
     )
     return problem.note
 

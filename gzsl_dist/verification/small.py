@@ -73,6 +73,13 @@ def small_config(config: Config, world_size: int) -> Config:
         "data": {"path": EMBEDDED},
         "model": NETWORKS,
         "train": {"batch_size": batch, "micro_batch_size": None, "compile": False, "seed": 1},
-        "evaluation": {"selection": "fixed", "calibration": "none", "rows_per_class": 20},
+        "evaluation": {
+            "selection": "fixed",
+            "calibration": "none",
+            "calibration_factor": None,
+            "folds": 1,
+            "final": True,
+            "rows_per_class": 20,
+        },
     }
     return Config.model_validate(merge(config.model_dump(), small))

@@ -32,15 +32,13 @@ def problem(classes: int) -> tuple[Tensor, Tensor]:
     return centers[labels] + torch.randn(120, 5, generator=draw), labels
 
 
-def fitted(processes: Processes, name: str, classes: int, **options: Any) -> SoftmaxClassifier:
+def fitted(processes: Processes, name: str, classes: int) -> SoftmaxClassifier:
     inputs, labels = problem(classes)
-    if "temperature" in options:
-        inputs = normalize(inputs, dim=1)
     mine = processes.share(120)
     blocks = [(inputs[mine], labels[mine])]
     return FITS[name](
         lambda: blocks, inputs[:0], classes, processes,
-        weight_decay=1e-4, iterations=40, tolerance=1e-7, **options,
+        weight_decay=1e-4, iterations=40, tolerance=1e-7,
     )  # fmt: skip
 
 
@@ -66,8 +64,19 @@ def fit_few_classes(processes: Processes, name: str) -> list[Tensor]:
     return [found.weight, found.bias]
 
 
+def cosines(processes: Processes, name: str) -> SoftmaxClassifier:
+    """Of five classes with rows, and one without."""
+    inputs, labels = problem(5)
+    mine = processes.share(120)
+    blocks = [(normalize(inputs, dim=1)[mine], labels[mine])]
+    return FITS[name](
+        lambda: blocks, inputs[:0], 6, processes,
+        weight_decay=1e-4, iterations=40, tolerance=1e-7, temperature=0.2, adjustment=0.5,
+    )  # fmt: skip
+
+
 def fit_cosines(processes: Processes, name: str) -> list[Tensor]:
-    found = fitted(processes, name, 5, temperature=0.2, adjustment=0.5)
+    found = cosines(processes, name)
     return [found.weight, found.bias]
 
 
@@ -99,7 +108,8 @@ def test_more_processes_than_classes(name: str) -> None:
 @pytest.mark.parametrize("world_size", [2, 3])
 @pytest.mark.parametrize("name", FITS)
 def test_cosines_are_those_of_one_process(name: str, world_size: int) -> None:
-    alone = fitted(ALONE, "replicated", 5, temperature=0.2, adjustment=0.5)
+    alone = cosines(ALONE, "replicated")
+    assert alone.bias[5] == -1 / 0.2
     for weight, bias in run_processes(world_size, fit_cosines, name):
         torch.testing.assert_close(weight, alone.weight, rtol=1e-3, atol=1e-3)
         assert torch.equal(bias, alone.bias)

@@ -22,6 +22,7 @@ from gzsl_dist.training.loop import networks_for
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective
 from gzsl_dist.verification import machine, resume
 from gzsl_dist.verification.check import Session
+from gzsl_dist.verification.small import small_config
 
 from ..distributed.spawn import run_processes
 from .commands import ROOT, SMALL, run, run_apart
@@ -155,6 +156,18 @@ def test_what_cannot_be_verified_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("error: method ridge: trains no networks")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "evaluation",
+    [
+        {"final": False, "selection": "validation", "folds": 3},
+        {"calibration": "fixed", "calibration_factor": 0.4},
+    ],
+)
+def test_settings_of_any_study_can_be_verified(evaluation: dict[str, Any]) -> None:
+    small = small_config(Config.model_validate({"evaluation": evaluation}), 2)
+    assert (small.evaluation.final, small.evaluation.folds) == (True, 1)
 
 
 def test_losses_that_are_no_numbers_do_not_hold(

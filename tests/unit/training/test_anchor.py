@@ -24,6 +24,7 @@ from gzsl_dist.models.anchor import PENALTIES, WIDTHS, best_left_out, regression
 from gzsl_dist.training import run as whole_run
 from gzsl_dist.training.anchor import choose_anchor, class_means, fit_anchor, with_anchor
 from gzsl_dist.training.loop import Trainer, networks_for
+from gzsl_dist.training.resume import made_for
 from gzsl_dist.training.run_directory import open_run_directory
 from gzsl_dist.training.stop_signal import StopSignal
 from gzsl_dist.training.trained import load_run
@@ -87,7 +88,7 @@ def test_without_an_anchor_there_is_nothing_to_choose_or_fit() -> None:
     problem = selection_problem(digits_dataset(), settings)
     assert choose_anchor([problem], settings, ALONE) == {}
     networks = networks_for(problem, settings)
-    assert fit_anchor(networks, problem, settings, ALONE) is None
+    assert fit_anchor(networks, problem, settings, ALONE) == {}
     assert not list(networks.generator.buffers())
 
 
@@ -120,8 +121,7 @@ def test_without_validation_classes_left_out_classes_choose() -> None:
     fitted = fit_anchor(networks_for(problem, settings), problem, settings, ALONE)
     seen = problem.semantics[: problem.seen_count]
     best = best_left_out(regressions("kernel_ridge", seen, class_means(problem.train, 7, ALONE)))
-    assert fitted is not None
-    assert (fitted.width, fitted.penalty) == (best.width, best.penalty)
+    assert fitted == {"anchor_width": best.width, "anchor_penalty": best.penalty}
 
 
 def test_means_are_those_of_plain_code_in_any_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +162,7 @@ def test_a_run_keeps_its_choice_and_its_anchor(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_goes_on_with_the_anchor_it_chose(tmp_path: Path) -> None:
-    """Its choice on disk is read, not made again; another form does not fit its checkpoints."""
+    """Its choice on disk is read, not made again."""
     settings = config(tmp_path / "run")
     folder = open_run_directory(settings, ALONE) / "selection"
     folder.mkdir(parents=True)
@@ -186,6 +186,34 @@ def test_checkpoints_from_before_there_were_anchors_still_fit(tmp_path: Path) ->
     settings = config(tmp_path / "run", anchor="none")
     finish(settings)
     (found, *_) = checkpoint.checkpoints(tmp_path / "run" / "checkpoints")
-    made = json.loads((found.path / checkpoint.STATE).read_text())["made_for"]
-    assert "model.noise_dim" in made
-    assert not [name for name in made if "anchor" in name]
+    state = found.path / checkpoint.STATE
+    values = json.loads(state.read_text())
+    assert values["made_for"].pop("model.anchor") == "none"
+    state.write_text(json.dumps(values))
+    assert load_run(tmp_path / "run", ALONE).step == found.step
+    anchored = config(tmp_path / "run")
+    problem = final_problem(digits_dataset(), anchored)
+    made = made_for(problem, anchored, digits_dataset().fingerprint)
+    with pytest.raises(InputError, match=r"model\.anchor = none, this run has kernel_ridge"):
+        checkpoint.load(found, made)
+
+
+def test_another_runs_weights_get_this_runs_anchor(tmp_path: Path) -> None:
+    """`train.resume PATH` takes weights over; the anchor is this run's, as its result says."""
+    finish(config(tmp_path / "one"))
+    other = config(tmp_path / "other", anchor_width=3.0, anchor_penalty=0.5)
+    train = {"resume": str(tmp_path / "one"), "steps": 6, "ema": 0.5}
+    finish(other.model_copy(update={"train": other.train.model_copy(update=train)}))
+    final = final_problem(digits_dataset(), other)
+    seen = final.semantics[: final.seen_count]
+    (expected,) = regressions("kernel_ridge", seen, plain_means(final), [3.0], [0.5])
+    found = load_run(tmp_path / "other", ALONE).networks.generator.anchor
+    assert found is not None
+    torch.testing.assert_close(
+        found(final.semantics), expected(final.semantics).float(), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_width_without_a_kernel_is_refused() -> None:
+    with pytest.raises(ValueError, match="ridge has no width"):
+        config(anchor="ridge", anchor_width=2.0)

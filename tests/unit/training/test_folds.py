@@ -15,8 +15,8 @@ from gzsl_dist.baselines.run import choose_penalties, fit_baseline, score_rows
 from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.digits import digits_dataset
-from gzsl_dist.data.problem import selection_problem
-from gzsl_dist.errors import InputError
+from gzsl_dist.data.problem import Problem, selection_problem
+from gzsl_dist.errors import InputError, PreemptedError
 from gzsl_dist.evaluation.metrics import (
     ScoredRows,
     best_common_factor,
@@ -25,7 +25,9 @@ from gzsl_dist.evaluation.metrics import (
 )
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.evaluation.selection import PREFIX, validation_figures, validations_of_folds
+from gzsl_dist.training import selection
 from gzsl_dist.training.anchor import choose_anchor
+from gzsl_dist.training.loop import fit
 
 from .test_anchor import ALONE, config, finish
 
@@ -161,18 +163,31 @@ def test_a_run_chooses_by_the_mean_of_its_folds(tmp_path: Path) -> None:
     assert chosen["settings"].keys() == {"anchor_width", "anchor_penalty"}
 
 
-def test_an_interrupted_fold_goes_on_where_it_was(tmp_path: Path) -> None:
-    """What a finished fold left is not made again; the choice is that of an uninterrupted run."""
+def test_an_interrupted_fold_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in the middle of fold 2: what was done is not done again, and the choice is that of
+    an uninterrupted run."""
     one, other = with_folds(2, tmp_path / "one"), with_folds(2, tmp_path / "other")
     finish(one)
+    trained = []
+
+    def stopping(*arguments: Any, title: str, steps: int, **options: Any) -> Any:
+        trained.append(title)
+        if len(trained) == 2:
+            fit(*arguments, title=title, steps=2, **options)
+            raise PreemptedError("stopped in the middle")
+        return fit(*arguments, title=title, steps=steps, **options)
+
+    monkeypatch.setattr(selection, "fit", stopping)
+    with pytest.raises(PreemptedError):
+        finish(other)
+    monkeypatch.undo()
+    scored = tmp_path / "other" / "selection" / "fold-1" / "scored" / "step-00000004.npz"
+    early = tmp_path / "other" / "selection" / "fold-2" / "scored" / "step-00000002.npz"
+    before = [kept.stat().st_mtime_ns for kept in (scored, early)]
     finish(other)
-    folder = tmp_path / "other" / "selection"
-    (folder / "selection.json").unlink()
-    (tmp_path / "other" / "result.json").unlink()
-    kept = folder / "fold-1" / "scored" / "step-00000004.npz"
-    before = kept.stat().st_mtime_ns
-    finish(other)
-    assert kept.stat().st_mtime_ns == before
+    assert [kept.stat().st_mtime_ns for kept in (scored, early)] == before
     ours, theirs = (
         json.loads((tmp_path / name / "selection" / "selection.json").read_text())
         for name in ("one", "other")
@@ -180,13 +195,47 @@ def test_an_interrupted_fold_goes_on_where_it_was(tmp_path: Path) -> None:
     assert ours == theirs
 
 
-def test_an_anchor_is_chosen_for_all_folds_at_once() -> None:
+def test_an_anchor_is_chosen_by_the_mean_of_all_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = with_folds(3)
     problems = [selection_problem(digits_dataset(), settings, fold) for fold in range(3)]
-    together = choose_anchor(problems, settings, ALONE)
-    again = choose_anchor(reversed(problems), settings, ALONE)
-    assert together == again
-    assert together.keys() == {"anchor_width", "anchor_penalty"}
+    one, other = {"anchor_penalty": 1.0}, {"anchor_penalty": 2.0}
+    areas = {id(problems[0]): (0.9, 0.5), id(problems[1]): (0.1, 0.4), id(problems[2]): (0.2, 0.4)}
+
+    def told(problem: Problem, *_: object) -> list[tuple[float, dict[str, float]]]:
+        return list(zip(areas[id(problem)], (one, other), strict=True))
+
+    monkeypatch.setattr("gzsl_dist.training.anchor._areas", told)
+    assert choose_anchor(problems, settings, ALONE) == other
+    assert choose_anchor(problems[:1], settings, ALONE) == one
+
+
+def test_folds_without_any_validation_are_refused() -> None:
+    with pytest.raises(ValueError, match="folds 2: nothing is chosen on validation"):
+        Config.model_validate(
+            {"evaluation": {"folds": 2, "selection": "fixed", "calibration": "none"}}
+        )
+
+
+def test_two_folds_where_most_seen_classes_are_published_ones() -> None:
+    """The one that is drawn has what is left of the seen classes, at most."""
+    dataset = digits_dataset()
+    rows = dataset.splits["trainval"]
+    inside = np.isin(dataset.labels[rows], dataset.seen_classes[:4])
+    splits = {**dataset.splits, "train": rows[~inside], "val": rows[inside]}
+    found = validation_classes(replace(dataset, splits=splits), 2)
+    assert found == [dataset.seen_classes[:4].tolist(), dataset.seen_classes[4:].tolist()]
+
+
+def test_weights_that_saw_a_folds_validation_classes_are_not_started_from(tmp_path: Path) -> None:
+    """Another seed draws other validation rows: what was trained on them would choose by them."""
+    finish(config(tmp_path / "one"))
+    other = config(tmp_path / "other")
+    train = {"seed": 1, "resume": str(tmp_path / "one")}
+    other = other.model_copy(update={"train": other.train.model_copy(update=train)})
+    with pytest.raises(
+        InputError, match=r"validation split = 1 of 1, seed 0, .* has 1 of 1, seed 1"
+    ):
+        finish(other)
 
 
 @pytest.mark.parametrize("method", ["ridge", "nearest_prototype"])
