@@ -19,6 +19,7 @@ from gzsl_dist.errors import (
     InterruptedRunError,
     OtherProcessError,
     PreemptedError,
+    system_error,
 )
 from gzsl_dist.files import atomic_write
 
@@ -102,7 +103,7 @@ def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> NoRet
         if isinstance(error, PreemptedError) and os.environ.get(OUTCOME_VARIABLE):
             code = 0  # told by the file: torchrun shall neither restart nor print a traceback
     except OSError as error:  # a disk that is full, a folder without permission
-        failure = InputError(f"{error.filename or 'file'}: {error.strerror or error}")
+        failure = system_error(error)
         tell(str(failure))
         _report_outcome(failure)
         code = failure.exit_code

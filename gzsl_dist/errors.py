@@ -17,6 +17,11 @@ class InputError(GzslError):
     exit_code = 2
 
 
+def system_error(error: OSError) -> InputError:
+    """What the system refused, such as a full disk or a folder without permission, in one line."""
+    return InputError(f"{error.filename or 'file'}: {error.strerror or error}")
+
+
 class OtherProcessError(InputError):
     """Another process of the job failed and tells why; this one ends silently."""
 

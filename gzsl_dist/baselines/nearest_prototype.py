@@ -1,4 +1,4 @@
-"""The nearest visual prototype by cosine: class means, and means foretold from semantics."""
+"""The nearest visual prototype by cosine: class means, and means predicted from semantics."""
 
 from __future__ import annotations
 

@@ -207,15 +207,14 @@ def load(
             f"program reads {FORMAT_VERSION}"
         )
     theirs = facts.get("made_for")
-    for name, ours in made_for.items():
-        if not isinstance(theirs, dict):
-            continue
-        found = theirs.get(name, BEFORE.get(name))
-        if found != ours and found is not ANYTHING:
-            raise InputError(
-                f"checkpoint {checkpoint.path}: made with {name} = {found}, this run has {ours}; "
-                "use the same, or another --run.dir"
-            )
+    if isinstance(theirs, dict):
+        for name, ours in made_for.items():
+            found = theirs.get(name, BEFORE.get(name))
+            if found != ours and found is not ANYTHING:
+                raise InputError(
+                    f"checkpoint {checkpoint.path}: made with {name} = {found}, this run has "
+                    f"{ours}; use the same, or another --run.dir"
+                )
     try:
         averaged = AVERAGES in facts["sha256"]
         files = [NETWORKS, *([AVERAGES] if averaged else []), *([OPTIMIZERS] if optimizers else [])]

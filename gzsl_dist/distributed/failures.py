@@ -12,10 +12,10 @@ from torch.distributed.distributed_c10d import Store
 
 from gzsl_dist.errors import (
     GzslError,
-    InputError,
     LostProcessError,
     OtherProcessError,
     PreemptedError,
+    system_error,
 )
 
 T = TypeVar("T")
@@ -102,8 +102,8 @@ def _failure_of(error: Exception, rank: int) -> Exception:
             f"process {rank}: another process of the job is gone or does not answer "
             f"({' '.join(str(error).split())[:160]}); the same command resumes"
         )
-    if isinstance(error, OSError):  # a disk that is full, a folder without permission
-        return InputError(f"{error.filename or 'file'}: {error.strerror or error}")
+    if isinstance(error, OSError):
+        return system_error(error)
     return error
 
 

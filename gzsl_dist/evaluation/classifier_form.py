@@ -60,8 +60,8 @@ class Cosine:
 
     As in few-shot classification (Gidaris and Komodakis, CVPR 2018). The objective is not convex:
     all start from class means, and rounding, which depends on the number of processes, could in
-    principle lead elsewhere. A class without rows keeps
-    the weight zero, and the lowest logit that there can be.
+    principle lead elsewhere. A class without rows keeps the weight zero, and the lowest logit that
+    there can be.
     """
 
     temperature: float

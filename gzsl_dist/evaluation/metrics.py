@@ -69,13 +69,11 @@ class SeenUnseenCurve:
 
     def best_factor(self) -> float:
         """The factor with the highest H: the middle of its interval, the first if several."""
-        best = int(np.argmax(harmonic_means(self.unseen, self.seen)))
-        edges = np.concatenate([self.factors[:1] - 1, self.factors, self.factors[-1:] + 1])
-        return float((edges[best] + edges[best + 1]) / 2)
+        return best_common_factor([self])
 
 
 def best_common_factor(curves: Sequence[SeenUnseenCurve]) -> float:
-    """The factor with the highest mean H of several problems: the middle of its interval."""
+    """The factor with the highest mean H: the middle of its interval, the first if several."""
     factors = np.unique(np.concatenate([curve.factors for curve in curves]))
     edges = np.concatenate([factors[:1] - 1, factors, factors[-1:] + 1])
     tried = (edges[:-1] + edges[1:]) / 2

@@ -30,7 +30,6 @@ class ScoredProblem:
         }
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)
-        path.parent.mkdir(parents=True, exist_ok=True)
         atomic_write(path, buffer.getvalue())
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Where a class lies, foretold from its semantics: the generator's anchor. Beyond the paper.
+"""Where a class lies, predicted from its semantics: the generator's anchor. Beyond the paper.
 
 A generator learns where unseen classes lie, and a closed-form regression of class means on
 semantics knows it better. So the generator may be given the regression, frozen, and learn what is
@@ -151,7 +151,7 @@ def regressions(
 
 
 def best_left_out(fitted: Iterator[Regression]) -> Regression:
-    """The one that foretells left-out classes best, the first of equals."""
+    """The one that predicts left-out classes best, the first of equals."""
     return max(fitted, key=lambda one: one.determination)
 
 

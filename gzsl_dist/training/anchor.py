@@ -31,7 +31,7 @@ def fit_anchor(
 ) -> dict[str, float]:
     """Fit the generator's anchor, if it has one, to a problem's training classes; all must call.
 
-    A width or penalty that is not given is the one that foretells left-out classes best. The first
+    A width or penalty that is not given is the one that predicts left-out classes best. The first
     process fits, so that one rounding decides, and memory is taken once.
 
     Returns:
@@ -107,7 +107,6 @@ def chosen_anchor(
         found: dict[str, float] = processes.once(lambda: read_choice(path))
         return found
     chosen = choose_anchor(problems, config, processes)
-    processes.once(lambda: path.parent.mkdir(parents=True, exist_ok=True))
     processes.once(lambda: atomic_write(path, json.dumps(chosen, indent=2)))
     values = ", ".join(f"{name} {value:g}" for name, value in chosen.items())
     say(processes, f"selection: {config.model.anchor} anchor with {values}")

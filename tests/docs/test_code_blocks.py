@@ -24,6 +24,7 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.sweeps.plan import SweepFile, read_sweep
 
 from .blocks import Block, blocks_of
+from .given import names_of
 from .shell import ROOT, UnknownCommandError, check, commands_of
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -83,19 +84,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def names_of(page: str) -> dict[str, Any]:
-    """What the text before a page's Python blocks says that there is."""
-    digits = digits_dataset()
-    given = {
-        "features": digits.features,
-        "labels": digits.labels,
-        "names": digits.classes,
-        "semantics": digits.semantics,
-        "unseen": digits.unseen_classes,
-    }
-    return {"__name__": "docs", **(given if page == "data.md" else {})}
-
-
 class Page:
     """The folder and the names that a page's blocks share.
 
@@ -104,7 +92,7 @@ class Page:
     """
 
     def __init__(self, name: str) -> None:
-        self.names = names_of(name)
+        self.names = {"__name__": "docs", **names_of(name)}
         self.sweep: dict[str, Any] = {}
 
     def check(self, block: Block) -> None:

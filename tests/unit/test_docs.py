@@ -12,6 +12,7 @@ import pytest
 
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.xlsa17 import read_pair
+from tests.docs.given import names_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -70,16 +71,9 @@ def test_the_example_of_preparing_data_makes_files_that_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digits = digits_dataset()
-    given = {
-        "features": digits.features,
-        "labels": digits.labels,
-        "names": digits.classes,
-        "semantics": digits.semantics,
-        "unseen": digits.unseen_classes,
-    }
     monkeypatch.chdir(tmp_path)
     (example,) = code_of("data.md")
-    exec(example, dict(given))
+    exec(example, names_of("data.md"))
     found = read_pair(tmp_path / "features.mat", tmp_path / "splits.mat")
     assert found.classes == digits.classes
     assert (found.features == digits.features).all()

@@ -106,7 +106,7 @@ def test_left_out_is_a_fit_without_the_class(
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_strong_penalty_leaves_the_mean_and_foretells_nothing(form: str) -> None:
+def test_a_strong_penalty_leaves_the_mean_and_predicts_nothing(form: str) -> None:
     semantics, means = data()
     found = fitted(form, semantics, means, 1e9)
     torch.testing.assert_close(
