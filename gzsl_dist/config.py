@@ -105,17 +105,12 @@ class Config(Section):
                 "evaluation.calibration fixed and evaluation.calibration_factor go together; set "
                 "both or neither"
             )
-        choices = self.evaluation.selection, self.evaluation.calibration
-        if self.evaluation.folds > 1 and "validation" not in choices:
-            raise ValueError(
-                f"evaluation.folds {self.evaluation.folds}: nothing is chosen on validation "
-                "classes; set evaluation.selection or .calibration to validation"
-            )
         if self.model.anchor_width is not None and self.model.anchor != "kernel_ridge":
             raise ValueError(
                 f"model.anchor_width: model.anchor {self.model.anchor} has no width; use "
                 "kernel_ridge"
             )
+        choices = self.evaluation.selection, self.evaluation.calibration
         if not self.evaluation.final and "validation" not in choices:
             raise ValueError(
                 "evaluation.final false leaves nothing to do without model selection; set "

@@ -281,7 +281,7 @@ class EvaluationSettings(Section):
     folds: PositiveInt = Field(
         1,
         description="Trainings for selection, each without another set of seen classes; their mean "
-        "chooses steps, factor and anchor.",
+        "chooses steps, factor and anchor. Unused where nothing is chosen so.",
     )
     every: PositiveInt = Field(100, description="Steps between validations (selection).")
     rows_per_class: PositiveInt = Field(100, description="Synthetic rows of each unseen class.")
@@ -302,7 +302,7 @@ class EvaluationSettings(Section):
         description="Logits as a linear function of the classifier's input, or as cosines with "
         "free class weights, started from class means; cosine implies unit_length.",
     )
-    temperature: PositiveFloat = Field(0.04, description="Temperature of the cosines.")
+    temperature: PositiveFloat = Field(0.1, description="Temperature of the cosines.")
     logit_adjustment: Weight = Field(
         0.0,
         description="Strength of logit adjustment: in the fit alone, so many times the log of a "

@@ -14,6 +14,8 @@ PATIENCE = 300  # seconds until a test gives up; machines of CI are slow and bus
 SMALL = (
     "--config",
     str(ROOT / "configs" / "digits.yaml"),
+    "--evaluation.folds",
+    "1",
     "--train.steps",
     "12",
     "--train.batch_size",

@@ -24,7 +24,12 @@ from gzsl_dist.evaluation.metrics import (
     seen_unseen_curve,
 )
 from gzsl_dist.evaluation.scored import ScoredProblem
-from gzsl_dist.evaluation.selection import PREFIX, validation_figures, validations_of_folds
+from gzsl_dist.evaluation.selection import (
+    PREFIX,
+    needs_validation,
+    validation_figures,
+    validations_of_folds,
+)
 from gzsl_dist.training import selection
 from gzsl_dist.training.anchor import choose_anchor
 from gzsl_dist.training.loop import fit
@@ -209,11 +214,12 @@ def test_an_anchor_is_chosen_by_the_mean_of_all_folds(monkeypatch: pytest.Monkey
     assert choose_anchor(problems[:1], settings, ALONE) == one
 
 
-def test_folds_without_any_validation_are_refused() -> None:
-    with pytest.raises(ValueError, match="folds 2: nothing is chosen on validation"):
-        Config.model_validate(
-            {"evaluation": {"folds": 2, "selection": "fixed", "calibration": "none"}}
-        )
+def test_folds_are_unused_where_nothing_is_chosen_by_them() -> None:
+    """So that the digits' own three do not stand in the way of fixed steps and no factor."""
+    config = Config.model_validate(
+        {"evaluation": {"folds": 2, "selection": "fixed", "calibration": "none"}}
+    )
+    assert not needs_validation(config.evaluation)
 
 
 def test_two_folds_where_most_seen_classes_are_published_ones() -> None:
