@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gzsl_dist.config_file import read_yaml
+from gzsl_dist.config.files import read_yaml
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.store import write_dataset

@@ -12,14 +12,14 @@ import argparse
 import math
 from pathlib import Path
 
-from gzsl_dist.config_file import read_run_config
+from gzsl_dist.config import EvaluationSettings
+from gzsl_dist.config.files import read_run_config
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.problem import selection_problem
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import start_processes
 from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
 from gzsl_dist.evaluation.score import fit_classifier, score_problem
-from gzsl_dist.settings import EvaluationSettings
 from gzsl_dist.training.loop import networks_for
 from gzsl_dist.training.resume import made_for
 

@@ -62,7 +62,7 @@ def load(options: argparse.Namespace) -> tuple[Any, Any, Any]:
     """Networks of the newest checkpoint of a run's selection, and its problem."""
     import torch
 
-    from gzsl_dist.config_file import read_run_config
+    from gzsl_dist.config.files import read_run_config
     from gzsl_dist.data.load import load_dataset
     from gzsl_dist.data.problem import selection_problem
     from gzsl_dist.distributed import checkpoint

@@ -31,11 +31,11 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     import torch
 
+    from gzsl_dist.config import LogSettings
     from gzsl_dist.distributed.processes import Processes
     from gzsl_dist.distributed.strategies import SingleStrategy
     from gzsl_dist.monitoring.logbook import Logbook
     from gzsl_dist.monitoring.throughput import Throughput
-    from gzsl_dist.settings import LogSettings
     from gzsl_dist.training.loop import PendingLosses, Trainer
 
     torch.set_num_threads(1)

@@ -170,8 +170,8 @@ def communication(trainer: Any, step: int) -> float:
 def configuration(options: argparse.Namespace, strategy: str, world_size: int) -> Any:
     """The configuration file's settings, and those of the options."""
     from gzsl_dist.config import Config
-    from gzsl_dist.config_file import read_yaml
-    from gzsl_dist.nested import merge
+    from gzsl_dist.config.files import read_yaml
+    from gzsl_dist.config.nested import merge
 
     names = ("generator_hidden", "critic_hidden", "comparator_hidden", "prototype_hidden")
     sizes = {name: getattr(options, name) for name in (*names, "embedding_dim")}

@@ -111,7 +111,7 @@ def active(each: Contender, yardstick: Contender, steps: int) -> bool:
 
 def start(file: Path, changes: list[str], seed: str, clock: Any) -> Contender:
     """A training of the selection problem that has made no step."""
-    from gzsl_dist.command_line import add_setting_arguments, config_from_arguments
+    from gzsl_dist.config.command_line import add_setting_arguments, config_from_arguments
     from gzsl_dist.data.load import load_dataset
     from gzsl_dist.data.problem import selection_problem
     from gzsl_dist.distributed.strategies import SingleStrategy

@@ -14,12 +14,15 @@ import tempfile
 from pathlib import Path
 
 from gzsl_dist.command import CommandParser, run_command
-from gzsl_dist.command_line import add_setting_arguments, config_from_arguments, setting_fields
-from gzsl_dist.config import Config
-from gzsl_dist.config_file import read_settings
+from gzsl_dist.config import EMBEDDED, Config
+from gzsl_dist.config.command_line import (
+    add_setting_arguments,
+    config_from_arguments,
+    setting_fields,
+)
+from gzsl_dist.config.files import read_settings
+from gzsl_dist.config.run_names import run_name
 from gzsl_dist.errors import InputError
-from gzsl_dist.run_names import run_name
-from gzsl_dist.settings import EMBEDDED
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 

@@ -9,8 +9,8 @@ import argparse
 import sys
 
 from gzsl_dist.command import CommandParser, run_command
-from gzsl_dist.command_line import add_setting_arguments, config_from_arguments
-from gzsl_dist.config_file import to_yaml
+from gzsl_dist.config.command_line import add_setting_arguments, config_from_arguments
+from gzsl_dist.config.files import to_yaml
 from gzsl_dist.errors import InterruptedRunError
 from gzsl_dist.planning.command import add_plan_arguments, check_plan_arguments, print_plan
 from gzsl_dist.training.stop_signal import stop_signal

@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 
 from gzsl_dist.command import CommandParser, run_command
-from gzsl_dist.command_line import add_setting_arguments, config_from_arguments
+from gzsl_dist.config.command_line import add_setting_arguments, config_from_arguments
 
 
 def main(arguments: list[str]) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gzsl_dist.config import EMBEDDED
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.errors import InputError
-from gzsl_dist.settings import EMBEDDED
 
 
 def load_dataset(path: str, in_memory: str = "true") -> Dataset:

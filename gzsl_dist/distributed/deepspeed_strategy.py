@@ -14,7 +14,8 @@ import torch.distributed as dist
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from gzsl_dist.deepspeed_file import deepspeed_options
+from gzsl_dist.config import TrainSettings
+from gzsl_dist.config.deepspeed_file import deepspeed_options
 from gzsl_dist.distributed import launch_environment
 from gzsl_dist.distributed.processes import Processes, collective_backend
 from gzsl_dist.distributed.strategies import (
@@ -26,7 +27,6 @@ from gzsl_dist.distributed.strategies import (
     trained_parameters,
 )
 from gzsl_dist.errors import InputError
-from gzsl_dist.settings import TrainSettings
 
 ALLOWED = ("zero_optimization", "comms_logger", "wall_clock_breakdown")
 """What a DeepSpeed file may set; batch, optimizer and precision come from the run's settings."""

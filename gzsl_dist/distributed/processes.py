@@ -26,6 +26,7 @@ from gzsl_dist.distributed.allotted_gpus import unused_gpus_warning
 from gzsl_dist.distributed.collectives import gather_rows, gather_rows_with_gradient
 from gzsl_dist.distributed.failures import linger, reported_once
 from gzsl_dist.distributed.heartbeat import Heartbeat
+from gzsl_dist.distributed.stopwatch import Stopwatch
 from gzsl_dist.errors import (
     GzslError,
     InputError,
@@ -33,7 +34,6 @@ from gzsl_dist.errors import (
     OtherProcessError,
     PreemptedError,
 )
-from gzsl_dist.stopwatch import Stopwatch
 
 T = TypeVar("T")
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from gzsl_dist.config import TrainSettings
 from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.stopwatch import Stopwatch
 from gzsl_dist.errors import InputError
-from gzsl_dist.settings import TrainSettings
-from gzsl_dist.stopwatch import Stopwatch
 
 STEP = "step"
 MOMENTS = ("exp_avg", "exp_avg_sq")

@@ -15,7 +15,7 @@ from torch import Tensor
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.classifier_form import Cosine, Form, Linear
 from gzsl_dist.evaluation.lbfgs import FitSummary, minimize
-from gzsl_dist.precision import at_least_float32, network_precision
+from gzsl_dist.models.precision import at_least_float32, network_precision
 
 RowBlocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 """Begins anew to yield a process's inputs ``(rows, d)`` and labels ``(rows,)``, block by block."""

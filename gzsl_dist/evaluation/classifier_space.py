@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from gzsl_dist.config import EvaluationSettings
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.precision import at_least_float32
-from gzsl_dist.settings import EvaluationSettings
+from gzsl_dist.models.precision import at_least_float32
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from pathlib import Path
 from statistics import fmean as mean
 from typing import Any
 
+from gzsl_dist.config import EvaluationSettings
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import best_common_factor, measure, seen_unseen_curve
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.files import atomic_write, read_json_object
-from gzsl_dist.settings import EvaluationSettings
 
 PREFIX = "validation/"
 

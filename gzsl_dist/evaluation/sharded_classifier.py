@@ -27,7 +27,7 @@ from gzsl_dist.evaluation.classifier import (
     product,
 )
 from gzsl_dist.evaluation.lbfgs import minimize
-from gzsl_dist.precision import at_least_float32
+from gzsl_dist.models.precision import at_least_float32
 
 
 def fit_softmax_sharded(

@@ -14,6 +14,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from typing_extensions import Self
 
 from gzsl_dist.config import Config
+from gzsl_dist.config.nested import merge
+from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.problem import Problem, final_problem, selection_problem
 from gzsl_dist.data.validation import check_class_table
@@ -25,8 +27,6 @@ from gzsl_dist.evaluation.score import fit_classifier, score_problem
 from gzsl_dist.evaluation.selection import fixed
 from gzsl_dist.inference.assemble import assemble
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.nested import merge
-from gzsl_dist.presets import BASELINES
 from gzsl_dist.training.anchor import choose_anchor, with_anchor
 from gzsl_dist.training.loop import Trainer
 

@@ -14,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from gzsl_dist.config_file import read_run_config
+from gzsl_dist.config.files import read_run_config
+from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.data.features import BLOCK_ROWS
 from gzsl_dist.data.scaling import Scaling
 from gzsl_dist.errors import InputError
@@ -23,7 +24,6 @@ from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.files import atomic_write
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.presets import BASELINES
 
 FILE = "model.safetensors"
 FORMAT_VERSION = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from gzsl_dist.precision import at_least_float32
+from gzsl_dist.models.precision import at_least_float32
 
 
 def comparator_loss(scores: Tensor, labels: Tensor, *, temperature: float, total: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gzsl_dist.losses.instance import anchor_block, rows_with_positive
-from gzsl_dist.precision import at_least_float32
+from gzsl_dist.models.precision import at_least_float32
 
 LOWEST, HIGHEST = 0.01, 10.0
 """Temperatures that an instance may have."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gzsl_dist.losses.instance import anchor_block, rows_with_positive
-from gzsl_dist.precision import at_least_float32
+from gzsl_dist.models.precision import at_least_float32
 
 
 def supcon_loss(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from gzsl_dist.precision import at_least_float32
+from gzsl_dist.models.precision import at_least_float32
 
 
 def pair_logits(

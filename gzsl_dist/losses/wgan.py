@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gzsl_dist.precision import at_least_float32
+from gzsl_dist.models.precision import at_least_float32
 
 
 def wasserstein_loss(real_scores: Tensor, fake_scores: Tensor, total: int) -> Tensor:

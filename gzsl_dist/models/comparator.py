@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gzsl_dist.models.initialize import WEIGHT_DEVIATION, initialize
-from gzsl_dist.precision import at_least_float32
+from gzsl_dist.models.precision import at_least_float32
 
 SLOPE = 0.2
 BLOCK = 2**19  # values of pairs at a time: two MiB, which a CPU's cache holds

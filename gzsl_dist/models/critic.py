@@ -10,7 +10,7 @@ from torch.nn.functional import leaky_relu
 
 from gzsl_dist.models.class_layer import for_rows
 from gzsl_dist.models.initialize import initialize
-from gzsl_dist.precision import at_least_float32
+from gzsl_dist.models.precision import at_least_float32
 
 SLOPE = 0.2
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, relu
 
 from gzsl_dist.models.initialize import initialize
-from gzsl_dist.precision import at_least_float32
+from gzsl_dist.models.precision import at_least_float32
 
 
 class Embedding(nn.Module):

@@ -11,8 +11,8 @@ from gzsl_dist.models.comparator import Comparator
 from gzsl_dist.models.critic import Critic
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.generator import Generator
+from gzsl_dist.models.precision import network_dtype
 from gzsl_dist.models.prototypes import LearnedPrototypes, MeanPrototypes, SemanticPrototypes
-from gzsl_dist.precision import network_dtype
 
 Prototypes = LearnedPrototypes | SemanticPrototypes | MeanPrototypes
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
+from gzsl_dist.config import TrainSettings
 from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.models.precision import network_dtype
 from gzsl_dist.monitoring.matrix_products import MatrixFlops, peak_rate
-from gzsl_dist.precision import network_dtype
-from gzsl_dist.settings import TrainSettings
 
 
 class Throughput:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 from gzsl_dist.config import Config
+from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.distributed.launch_environment import is_reporting_process
 from gzsl_dist.errors import InputError
-from gzsl_dist.presets import BASELINES
 
 DEFAULT_WORLD_SIZES = "1,2,4,8"
 

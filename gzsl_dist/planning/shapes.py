@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gzsl_dist.config import EMBEDDED
 from gzsl_dist.errors import InputError
-from gzsl_dist.settings import EMBEDDED
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gzsl_dist.deepspeed_file import deepspeed_options
+from gzsl_dist.config import TrainSettings
+from gzsl_dist.config.deepspeed_file import deepspeed_options
 from gzsl_dist.errors import InputError
 from gzsl_dist.planning.tracing import Parameters, Sent, Traced
-from gzsl_dist.settings import TrainSettings
 
 STRATEGIES = ("ddp", "ZeRO 0", "ZeRO 1", "ZeRO 2", "ZeRO 3")
 REDUCE_BUCKET = 500_000_000  # DeepSpeed's defaults, elements

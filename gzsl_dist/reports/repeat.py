@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from gzsl_dist.command_line import values_to_start_from
 from gzsl_dist.config import Config
-from gzsl_dist.nested import flat, merge
+from gzsl_dist.config.command_line import values_to_start_from
+from gzsl_dist.config.nested import flat, merge
 from gzsl_dist.reports.runs import FinishedRun
 
 

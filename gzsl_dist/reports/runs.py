@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from gzsl_dist.config import Config, is_free_to_differ
-from gzsl_dist.config_file import read_run_config
+from gzsl_dist.config.files import read_run_config
+from gzsl_dist.config.nested import flat
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.confusion import read_confusion
 from gzsl_dist.evaluation.representation import read_representation
 from gzsl_dist.evaluation.result import Result
 from gzsl_dist.evaluation.selection import fold_folders
 from gzsl_dist.monitoring.logbook import read_metrics
-from gzsl_dist.nested import flat
 from gzsl_dist.sweeps.statistics import Estimate
 
 MOST_SETTINGS = 3  # that a name tells before it falls back to a run's name

@@ -11,12 +11,16 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gzsl_dist.command_line import add_setting_arguments, config_from_arguments, setting_fields
 from gzsl_dist.config import Config
-from gzsl_dist.config_file import read_yaml
+from gzsl_dist.config.command_line import (
+    add_setting_arguments,
+    config_from_arguments,
+    setting_fields,
+)
+from gzsl_dist.config.files import read_yaml
+from gzsl_dist.config.presets import PRESETS
+from gzsl_dist.config.run_names import run_name
 from gzsl_dist.errors import InputError
-from gzsl_dist.presets import PRESETS
-from gzsl_dist.run_names import run_name
 
 Scalar = str | int | float | bool | None
 Values = Annotated[list[Scalar], Field(min_length=1)]

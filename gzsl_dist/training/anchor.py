@@ -65,7 +65,7 @@ def choose_anchor(
         processes: the job; its first process decides.
 
     Returns:
-        Settings of `gzsl_dist.settings.ModelSettings` by name; none where `model.anchor` is none.
+        Settings of `gzsl_dist.config.ModelSettings` by name; none where `model.anchor` is none.
     """
     if config.model.anchor == "none":
         return {}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gzsl_dist.precision import at_least_float32
+from gzsl_dist.models.precision import at_least_float32
 
 Loss = Callable[..., Tensor]
 """The loss of a slice of anchors, rows or classes, given the tensors that it has gradients of."""

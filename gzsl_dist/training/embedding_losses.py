@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gzsl_dist.config import Config
+from gzsl_dist.config import Config, InstanceSettings, PrototypeSettings, SideWeights
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.losses.comparator import comparator_loss
 from gzsl_dist.losses.instance import instance_loss
@@ -14,8 +14,7 @@ from gzsl_dist.losses.prototype import prototype_loss
 from gzsl_dist.losses.robust import robust_loss
 from gzsl_dist.losses.supcon import supcon_loss
 from gzsl_dist.models.networks import Networks, Prototypes
-from gzsl_dist.precision import network_precision
-from gzsl_dist.settings import InstanceSettings, PrototypeSettings, SideWeights
+from gzsl_dist.models.precision import network_precision
 from gzsl_dist.training.chunks import in_chunks
 
 Losses = dict[str, Tensor]

@@ -19,10 +19,10 @@ from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.errors import DivergedError, InterruptedRunError, PreemptedError
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.models.networks import Networks, build_networks
+from gzsl_dist.models.precision import network_dtype, network_precision
 from gzsl_dist.monitoring.logbook import Logbook
 from gzsl_dist.monitoring.progress import StepProgress, say
 from gzsl_dist.monitoring.throughput import Throughput
-from gzsl_dist.precision import network_dtype, network_precision
 from gzsl_dist.training.anchor import fit_anchor
 from gzsl_dist.training.averages import AveragedWeights
 from gzsl_dist.training.embedding_losses import Losses

@@ -17,7 +17,7 @@ from gzsl_dist.data.batches import Batch
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.losses.wgan import generator_loss, gradient_penalty, wasserstein_loss
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.precision import network_precision
+from gzsl_dist.models.precision import network_precision
 from gzsl_dist.training.embedding_losses import Losses, batch_losses, row_losses
 from gzsl_dist.training.micro_batches import Rows, in_micro_batches, micro_batch_count
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from gzsl_dist.baselines.run import fit_baseline, score_rows
 from gzsl_dist.config import Config
+from gzsl_dist.config.nested import flat
+from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.features import StoredFeatures
 from gzsl_dist.data.guard import GuardedFeatures, guarded
@@ -33,8 +35,6 @@ from gzsl_dist.monitoring.board import draw, show_result
 from gzsl_dist.monitoring.logbook import read_metrics
 from gzsl_dist.monitoring.progress import say
 from gzsl_dist.monitoring.tables import print_result
-from gzsl_dist.nested import flat
-from gzsl_dist.presets import BASELINES
 from gzsl_dist.training.anchor import with_anchor
 from gzsl_dist.training.loop import fit
 from gzsl_dist.training.resume import earlier_checkpoints

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from gzsl_dist.config import Config, is_free_to_differ
-from gzsl_dist.config_file import read_run_config, to_yaml
+from gzsl_dist.config.files import read_run_config, to_yaml
+from gzsl_dist.config.nested import flat
 from gzsl_dist.distributed import launch_environment
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import atomic_write, exclusive_lock
 from gzsl_dist.monitoring.progress import say
-from gzsl_dist.nested import flat
 
 CONTENTS = ("result.json", "model.safetensors", "checkpoints", "selection", "metrics.jsonl")
 

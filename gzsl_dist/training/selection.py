@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gzsl_dist.baselines.run import choose_penalties
 from gzsl_dist.config import Config
+from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.problem import selection_problem
 from gzsl_dist.distributed import checkpoint
@@ -25,7 +26,6 @@ from gzsl_dist.evaluation.selection import (
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.monitoring.logbook import read_metrics
 from gzsl_dist.monitoring.progress import say
-from gzsl_dist.presets import BASELINES
 from gzsl_dist.training.anchor import chosen_anchor, with_anchor
 from gzsl_dist.training.loop import fit
 from gzsl_dist.training.resume import check_start, earlier_checkpoints

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from gzsl_dist.config import Config
-from gzsl_dist.config_file import read_run_config, to_yaml
+from gzsl_dist.config.files import read_run_config, to_yaml
+from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.problem import Problem, final_problem
@@ -18,7 +19,6 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.selection import Selection, fixed, needs_validation
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.presets import BASELINES
 from gzsl_dist.training.loop import networks_for
 from gzsl_dist.training.resume import fingerprint, made_for
 

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from gzsl_dist.config import Config
+from gzsl_dist.config import Config, SideWeights
+from gzsl_dist.config.nested import merge
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import SingleStrategy, Trainable
 from gzsl_dist.models.networks import build_networks
-from gzsl_dist.nested import merge
-from gzsl_dist.precision import network_dtype, network_precision
-from gzsl_dist.settings import SideWeights
+from gzsl_dist.models.precision import network_dtype, network_precision
 from gzsl_dist.training.anchor import fit_anchor
 from gzsl_dist.training.embedding_losses import batch_losses
 from gzsl_dist.training.loop import batches_for, networks_for

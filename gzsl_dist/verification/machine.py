@@ -20,9 +20,9 @@ from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.collectives import reduce_scatter
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.selection import fold_folders
+from gzsl_dist.models.precision import network_dtype
 from gzsl_dist.planning.table import amount, size
 from gzsl_dist.planning.tracing import Sent
-from gzsl_dist.precision import network_dtype
 from gzsl_dist.training.resume import agreed_list
 from gzsl_dist.verification.check import Check, Session, largest
 

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from gzsl_dist.config import Config
-from gzsl_dist.config_file import to_yaml
+from gzsl_dist.config.files import to_yaml
+from gzsl_dist.config.nested import merge
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import atomic_write
-from gzsl_dist.nested import merge
 from gzsl_dist.training.loop import Trainer
 from gzsl_dist.training.resume import Found
 from gzsl_dist.verification.check import Check, Session, largest

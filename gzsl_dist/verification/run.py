@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gzsl_dist.config import Config
+from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
-from gzsl_dist.presets import BASELINES
 from gzsl_dist.verification import exactness, machine, memory, resume
 from gzsl_dist.verification.check import Check, Checks, Session, failures_as_check
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gzsl_dist.config import Config
+from gzsl_dist.config import EMBEDDED, Config
+from gzsl_dist.config.nested import merge
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.problem import Problem, final_problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy, choose_strategy
-from gzsl_dist.nested import merge
-from gzsl_dist.settings import EMBEDDED
 from gzsl_dist.training.loop import Trainer
 from gzsl_dist.training.resume import Found, made_for
 from gzsl_dist.verification.check import Session

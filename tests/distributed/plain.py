@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gzsl_dist.config import Config
+from gzsl_dist.config import Config, SideWeights
 from gzsl_dist.data.batches import Batch
 from gzsl_dist.losses.instance import instance_loss
 from gzsl_dist.losses.margin_softmax import margin_softmax_loss
@@ -16,7 +16,6 @@ from gzsl_dist.losses.prototype import prototype_loss
 from gzsl_dist.losses.robust import robust_loss
 from gzsl_dist.losses.supcon import supcon_loss
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.settings import SideWeights
 
 
 def critic_loss(networks: Networks, semantics: Tensor, config: Config, batch: Batch) -> Tensor:

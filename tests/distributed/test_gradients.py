@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gzsl_dist.config import Config
+from gzsl_dist.config.nested import merge
 from gzsl_dist.data.batches import Batch, BatchSource
 from gzsl_dist.data.problem import Rows
 from gzsl_dist.distributed.processes import Processes
@@ -16,7 +17,6 @@ from gzsl_dist.distributed.strategies import Trainable, choose_strategy
 from gzsl_dist.models.anchor import regressions
 from gzsl_dist.models.networks import Networks, build_networks
 from gzsl_dist.monitoring.throughput import peak_bytes
-from gzsl_dist.nested import merge
 from gzsl_dist.training import chunks
 from gzsl_dist.training.micro_batches import in_micro_batches
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen

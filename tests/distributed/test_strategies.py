@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gzsl_dist.config import TrainSettings
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import OptimizerState, Trainable, choose_strategy
 from gzsl_dist.errors import InputError
-from gzsl_dist.settings import TrainSettings
 
 from .spawn import run_processes
 

@@ -25,7 +25,7 @@ from gzsl_dist.data.scaling import Scaling
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.models.networks import build_networks
-from gzsl_dist.precision import network_dtype
+from gzsl_dist.models.precision import network_dtype
 from gzsl_dist.training.loop import PendingLosses, Trainer
 
 from . import plain

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gzsl_dist.command_line import add_setting_arguments, config_from_arguments
+from gzsl_dist.config.command_line import add_setting_arguments, config_from_arguments
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.verification.check import Session
 from gzsl_dist.verification.memory import LIBRARIES, MORE, measure

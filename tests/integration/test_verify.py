@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from gzsl_dist.config import Config
-from gzsl_dist.config_file import read_settings
+from gzsl_dist.config.files import read_settings
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import final_problem
 from gzsl_dist.distributed.processes import Processes

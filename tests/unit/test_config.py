@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gzsl_dist.command_line import add_setting_arguments, config_from_arguments, setting_fields
 from gzsl_dist.config import Config
-from gzsl_dist.config_file import read_yaml, to_yaml
+from gzsl_dist.config.command_line import (
+    add_setting_arguments,
+    config_from_arguments,
+    setting_fields,
+)
+from gzsl_dist.config.files import read_yaml, to_yaml
+from gzsl_dist.config.nested import flat
+from gzsl_dist.config.presets import PRESETS
 from gzsl_dist.errors import InputError
-from gzsl_dist.nested import flat
-from gzsl_dist.presets import PRESETS
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").rglob("*.yaml"))
 CONFIGS = [path for path in CONFIGS if path.parent.name not in ("deepspeed", "sweeps", "studies")]

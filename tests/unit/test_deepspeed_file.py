@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from gzsl_dist.config_file import read_yaml
-from gzsl_dist.deepspeed_file import deepspeed_options
+from gzsl_dist.config import TrainSettings
+from gzsl_dist.config.deepspeed_file import deepspeed_options
+from gzsl_dist.config.files import read_yaml
 from gzsl_dist.errors import InputError
-from gzsl_dist.settings import TrainSettings
 
 SHIPPED = Path(__file__).parents[2] / "configs" / "deepspeed"
 

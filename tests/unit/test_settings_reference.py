@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gzsl_dist.command_line import setting_fields
-from gzsl_dist.settings_reference import reference
+from gzsl_dist.config.command_line import setting_fields
+from gzsl_dist.config.reference import reference
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_the_document_is_up_to_date() -> None:
     assert (DOCS / "configuration.md").read_text() == reference(), (
-        "python -m gzsl_dist.settings_reference > docs/configuration.md"
+        "python -m gzsl_dist.config.reference > docs/configuration.md"
     )
 
 

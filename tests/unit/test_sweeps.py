@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from gzsl_dist.config.run_names import run_name
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.selection import Selection
-from gzsl_dist.run_names import run_name
 from gzsl_dist.sweeps.collect import collect, compare
 from gzsl_dist.sweeps.plan import Task, read_sweep
 from gzsl_dist.sweeps.reports import chosen_points

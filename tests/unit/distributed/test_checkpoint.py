@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
+from gzsl_dist.config import TrainSettings
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import LocalTrainable
 from gzsl_dist.errors import InputError
-from gzsl_dist.settings import TrainSettings
 
 MADE_FOR = {"data set": "print", "model.noise_dim": 4}
 ALONE = Processes(0, 1, torch.device("cpu"))

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize as scipy_minimize
 from torch import Tensor
 
+from gzsl_dist.config import EvaluationSettings
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.classifier import REFERENCE_CLASSES, SoftmaxClassifier, fit_softmax
 from gzsl_dist.evaluation.lbfgs import minimize
-from gzsl_dist.settings import EvaluationSettings
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 DEFAULTS = EvaluationSettings()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gzsl_dist.config import EvaluationSettings
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import ScoredRows, measure
 from gzsl_dist.evaluation.scored import ScoredProblem
@@ -19,7 +20,6 @@ from gzsl_dist.evaluation.selection import (
     select,
     validation_figures,
 )
-from gzsl_dist.settings import EvaluationSettings
 
 
 def line(step: int, h: float, raw_h: float, factor: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from gzsl_dist import GZSLClassifier
-from gzsl_dist.presets import BASELINES
+from gzsl_dist.config.presets import BASELINES
 
 SMALL = {
     "model.noise_dim": 4,

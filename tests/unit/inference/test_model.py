@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.errors import InputError
 from gzsl_dist.inference.model import ZeroShotModel, load_model
-from gzsl_dist.presets import BASELINES
 
 from .models import CLASSES, SEEN, card, model, parts
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from gzsl_dist.command_line import add_setting_arguments, config_from_arguments
 from gzsl_dist.config import Config
-from gzsl_dist.config_file import read_run_config
+from gzsl_dist.config.command_line import add_setting_arguments, config_from_arguments
+from gzsl_dist.config.files import read_run_config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.distributed.processes import Processes

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gzsl_dist.config_file import read_yaml
-from gzsl_dist.settings import TrainSettings
+from gzsl_dist.config.files import read_yaml
+from gzsl_dist.config.train import TrainSettings
 
 REDUCE_BUCKET = 20_000_000
 """Elements of the buffer that gradients are reduced in; DeepSpeed takes 5e8, 2 GB, by default."""

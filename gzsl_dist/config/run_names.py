@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from gzsl_dist.config import is_free_to_differ
+from gzsl_dist.config.tree import is_free_to_differ
 
 LONGEST = 120
 

@@ -1,19 +1,19 @@
 """The configuration reference, generated from the tree of settings.
 
-``python -m gzsl_dist.settings_reference > docs/configuration.md``
+``python -m gzsl_dist.config.reference > docs/configuration.md``
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from gzsl_dist.command_line import setting_fields, value_hint
-from gzsl_dist.nested import flat
-from gzsl_dist.presets import BASELINES, PRESETS
+from gzsl_dist.config.command_line import setting_fields, value_hint
+from gzsl_dist.config.nested import flat
+from gzsl_dist.config.presets import BASELINES, PRESETS
 
 HEAD = """# Settings
 
-Made from `gzsl_dist/settings.py`: `python -m gzsl_dist.settings_reference > docs/configuration.md`.
+Made from `gzsl_dist/config`: `python -m gzsl_dist.config.reference > docs/configuration.md`.
 
 A setting comes from the command line (`--train.steps 100`), else from the file that `--config`
 names, else from here; what is empty here comes from the method's preset, below. Each run writes all

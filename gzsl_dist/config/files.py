@@ -8,10 +8,10 @@ from typing import Any
 
 import yaml
 
-from gzsl_dist import yaml_text
-from gzsl_dist.config import Config
+from gzsl_dist.config import yaml_text
+from gzsl_dist.config.nested import nested
+from gzsl_dist.config.tree import Config
 from gzsl_dist.errors import InputError
-from gzsl_dist.nested import nested
 
 
 def to_yaml(config: Config) -> str:

@@ -12,11 +12,11 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from gzsl_dist.config import Config
-from gzsl_dist.config_file import read_settings
+from gzsl_dist.config.data import EMBEDDED
+from gzsl_dist.config.files import read_settings
+from gzsl_dist.config.nested import merge
+from gzsl_dist.config.tree import Config
 from gzsl_dist.errors import InputError
-from gzsl_dist.nested import merge
-from gzsl_dist.settings import EMBEDDED
 
 
 def setting_fields(

@@ -1,7 +1,8 @@
 """The one tree of settings, and which settings go together.
 
-Values come from `gzsl_dist.settings`, then from a YAML file, then from ``--section.key value``
-(`gzsl_dist.command_line`). A loss setting that nobody gave is filled in from the method's preset.
+Values come from the sections beside this file, then from a YAML file, then from
+``--section.key value`` (`command_line.py`). A loss setting that nobody gave is filled in from the
+method's preset (`presets.py`).
 """
 
 from __future__ import annotations
@@ -11,20 +12,14 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from gzsl_dist.nested import fill
-from gzsl_dist.presets import PRESETS
-from gzsl_dist.settings import (
-    CheckpointSettings,
-    DataSettings,
-    EvaluationSettings,
-    LogSettings,
-    LossSettings,
-    ModelSettings,
-    RunSettings,
-    Section,
-    SideWeights,
-    TrainSettings,
-)
+from gzsl_dist.config.data import DataSettings, RunSettings
+from gzsl_dist.config.evaluation import EvaluationSettings
+from gzsl_dist.config.loss import LossSettings, SideWeights
+from gzsl_dist.config.model import ModelSettings
+from gzsl_dist.config.nested import fill
+from gzsl_dist.config.presets import PRESETS
+from gzsl_dist.config.section import Section
+from gzsl_dist.config.train import CheckpointSettings, LogSettings, TrainSettings
 
 FREE_TO_DIFFER = (
     "run",
@@ -120,5 +115,5 @@ class Config(Section):
 
     @property
     def run_dir(self) -> Path:
-        """The run directory (`gzsl_dist.command_line` fills in the default)."""
+        """The run directory (`gzsl_dist.config.command_line` fills in the default)."""
         return Path(self.run.dir or "runs/digits")
