@@ -106,8 +106,8 @@ def work(
     import torch
     import torch.distributed as dist
 
+    from gzsl_dist.distributed.choose_strategy import choose_strategy
     from gzsl_dist.distributed.processes import Processes
-    from gzsl_dist.distributed.strategies import choose_strategy
     from gzsl_dist.training.loop import Trainer
 
     torch.set_num_threads(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gzsl_dist.inference.estimator import GZSLClassifier as GZSLClassifier
+    from gzsl_dist.experiment.estimator import GZSLClassifier as GZSLClassifier
     from gzsl_dist.inference.model import ZeroShotModel
 
 __version__ = "0.1.0"
@@ -33,7 +33,7 @@ def load(path: str | Path) -> ZeroShotModel:
 def __getattr__(name: str) -> Any:
     """Import `GZSLClassifier` when it is asked for, since it needs torch."""
     if name == "GZSLClassifier":
-        from gzsl_dist.inference.estimator import GZSLClassifier
+        from gzsl_dist.experiment.estimator import GZSLClassifier
 
         return GZSLClassifier
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -52,13 +52,14 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.evaluation.result import result_of
     from gzsl_dist.evaluation.score import fit_classifier, score_problem
     from gzsl_dist.monitoring.tables import print_result
+    from gzsl_dist.run.files import RunFiles
     from gzsl_dist.training.trained import load_run
 
     started = time.monotonic()
     with start_processes(timeout=AN_HOUR) as processes:
         trained = load_run(options.run, processes)
         problem, synthetic, networks = trained.problem, None, trained.networks
-        finished = processes.once((options.run / "result.json").exists)
+        finished = processes.once(RunFiles(options.run).result.exists)
         if not finished:  # and may still be trained further
             rows_read = len(problem.seen) + len(problem.unseen)
             processes.once(

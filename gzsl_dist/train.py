@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
     with stop_signal(config.train.stop_signals) as stop:
         # torch is imported only here, so that --help and wrong settings answer at once
         from gzsl_dist.distributed.processes import start_processes
-        from gzsl_dist.training.run import run
+        from gzsl_dist.experiment.run import run
 
         timeout = config.train.collective_timeout
         with start_processes(config.train.device, timeout, quiet=known.quiet) as processes:

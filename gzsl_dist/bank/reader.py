@@ -7,55 +7,20 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gzsl_dist.bank.layout import BankInfo, Shard, from_stored
 from gzsl_dist.bank.master import Master, read_master
 from gzsl_dist.bank.plan import refuse_unfinished
 from gzsl_dist.bank.prefetch import prefetched
+from gzsl_dist.bank.rows import Batch, Column, Selection
 from gzsl_dist.bank.shard_reader import ShardReader
-from gzsl_dist.data.dataset import IntArray
+from gzsl_dist.bank.shuffle import ShuffledBatches
 from gzsl_dist.errors import InputError
-
-if TYPE_CHECKING:
-    from gzsl_dist.bank.shuffle import ShuffledBatches
-
-Column = Literal["features", "embeddings"]
-
-
-class Batch(NamedTuple):
-    """Rows ``(rows, d)`` and their class numbers ``(rows,)`` in the data set."""
-
-    inputs: Tensor
-    labels: Tensor
-
-
-class Selection:
-    """Some of a bank's rows, numbered anew without gaps: all of it, or some classes.
-
-    Args:
-        starts: ``(runs,)`` first row of each run of consecutive rows.
-        counts: ``(runs,)`` rows of each.
-    """
-
-    def __init__(self, starts: IntArray, counts: IntArray) -> None:
-        self._starts, self._ends = starts, np.cumsum(counts)
-        self._firsts = self._ends - counts
-        self.rows = int(counts.sum())
-
-    def pieces(self, rows: slice) -> Iterator[slice]:
-        """The bank's rows behind rows of the selection, in order."""
-        run, at = int(np.searchsorted(self._ends, rows.start, side="right")), rows.start
-        while at < rows.stop:
-            stop = min(rows.stop, int(self._ends[run]))
-            shift = int(self._starts[run] - self._firsts[run])
-            yield slice(at + shift, stop + shift)
-            run, at = run + 1, stop
 
 
 class BankReader:
@@ -215,8 +180,6 @@ class BankReader:
 
     def shuffled(self, batch_size: int, **settings: Any) -> ShuffledBatches:
         """Shuffled mini-batches; see `gzsl_dist.bank.shuffle.ShuffledBatches`."""
-        from gzsl_dist.bank.shuffle import ShuffledBatches
-
         return ShuffledBatches(self, batch_size, **settings)
 
     def checksums(self, number: int) -> tuple[NDArray[np.uint64], int]:

@@ -22,7 +22,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from gzsl_dist.bank.layout import from_stored
 from gzsl_dist.bank.prefetch import prefetched
-from gzsl_dist.bank.reader import BankReader, Batch, Column
+from gzsl_dist.bank.rows import Batch, Column, StoredRows
 from gzsl_dist.data.dataset import IntArray
 from gzsl_dist.data.draws import Stream, permutation
 from gzsl_dist.errors import InputError
@@ -67,7 +67,7 @@ class ShuffledBatches(IterableDataset[Batch]):
 
     def __init__(
         self,
-        reader: BankReader,
+        reader: StoredRows,
         batch_size: int,
         *,
         seed: int = 0,

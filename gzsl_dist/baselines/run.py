@@ -14,13 +14,8 @@ from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.problem import Problem, Rows, selection_problem
 from gzsl_dist.evaluation.metrics import ScoredRows
 from gzsl_dist.evaluation.scored import ScoredProblem
-from gzsl_dist.evaluation.selection import (
-    PREFIX,
-    Selection,
-    fixed,
-    needs_validation,
-    validation_figures,
-)
+from gzsl_dist.evaluation.selection import PREFIX, fixed, needs_validation, validation_figures
+from gzsl_dist.run.selection import Selection
 
 
 def choose_penalties(dataset: Dataset, config: Config, path: Path) -> Selection:

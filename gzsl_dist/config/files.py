@@ -12,6 +12,7 @@ from gzsl_dist.config import yaml_text
 from gzsl_dist.config.nested import nested
 from gzsl_dist.config.tree import Config
 from gzsl_dist.errors import InputError
+from gzsl_dist.run.files import RunFiles
 
 
 def to_yaml(config: Config) -> str:
@@ -92,7 +93,7 @@ def read_run_config(run: Path) -> Config:
     Raises:
         InputError: missing or not a configuration.
     """
-    path = run / "config.yaml"
+    path = RunFiles(run).config
     if not path.is_file():
         raise InputError(f"{path}: no such file; name a run directory made by gzsl_dist.train")
     try:

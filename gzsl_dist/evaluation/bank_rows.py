@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from gzsl_dist.bank.reader import BankReader, Column
+from gzsl_dist.bank.reader import BankReader
+from gzsl_dist.bank.rows import Column
 from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError

@@ -11,8 +11,8 @@ import numpy as np
 
 from gzsl_dist.evaluation.metrics import Integers, ScoredRows
 from gzsl_dist.files import atomic_write, read_json_object
+from gzsl_dist.run.files import RunFiles
 
-FILE = "confusion.json"
 MOST_PAIRS = 100_000  # with tens of thousands of classes, rarer mistakes are left out
 
 Pairs = list[tuple[str, str, int]]
@@ -38,7 +38,7 @@ def write_confusion(
         "among_unseen": confused_pairs(unseen.labels, unseen.best_unseen, names),
         "all_classes": confused_pairs(unseen.labels, unseen.predictions(factor), names),
     }
-    atomic_write(directory / FILE, json.dumps(content, ensure_ascii=False))
+    atomic_write(RunFiles(directory).confusion, json.dumps(content, ensure_ascii=False))
 
 
 def read_confusion(directory: Path) -> dict[str, Any] | None:
@@ -47,10 +47,10 @@ def read_confusion(directory: Path) -> dict[str, Any] | None:
     Raises:
         InputError: damaged.
     """
-    if not (directory / FILE).exists():
+    if not RunFiles(directory).confusion.exists():
         return None
     return read_json_object(
-        directory / FILE, "measure again: python -m gzsl_dist.evaluate --details"
+        RunFiles(directory).confusion, "measure again: python -m gzsl_dist.evaluate --details"
     )
 
 

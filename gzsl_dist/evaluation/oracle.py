@@ -18,11 +18,10 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.files import atomic_write
-from gzsl_dist.monitoring.logbook import read_metrics
+from gzsl_dist.run.files import RunFiles
+from gzsl_dist.run.metrics import read_metrics
 
 PREFIX = "oracle/"
-LEDGER = "test_reads.jsonl"
-"""In a run directory: one line for each reading of the test rows before the end of training."""
 
 
 def oracle_figures(scored: ScoredProblem) -> dict[str, float]:
@@ -72,9 +71,9 @@ def note_early_read(directory: Path, by: str, step: int, rows: int) -> None:
     Raises:
         InputError: it cannot be written down.
     """
-    lines = read_metrics(directory / LEDGER)
+    lines = read_metrics(RunFiles(directory).test_reads)
     lines.append({"step": step, "by": by, "rows": rows})
-    atomic_write(directory / LEDGER, "".join(json.dumps(line) + "\n" for line in lines))
+    atomic_write(RunFiles(directory).test_reads, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def count_reads(guard: GuardedFeatures, directory: Path, processes: Processes) -> dict[str, Any]:
@@ -84,7 +83,7 @@ def count_reads(guard: GuardedFeatures, directory: Path, processes: Processes) -
         ``rows`` there are; ``reads_before_end`` of training, in all starts of the run, of which
         ``evaluations_before_end`` and ``read_by`` tell more; ``reads_at_end`` in this start.
     """
-    lines = processes.once(lambda: read_metrics(directory / LEDGER))
+    lines = processes.once(lambda: read_metrics(RunFiles(directory).test_reads))
     counts = torch.tensor([guard.reads_before_end, guard.reads_at_end], device=processes.device)
     before, after = processes.add(counts).tolist()
     return {

@@ -22,8 +22,8 @@ from gzsl_dist.evaluation.score import classifier_input
 from gzsl_dist.evaluation.synthetic import rows_of_class
 from gzsl_dist.files import atomic_write, read_json_object
 from gzsl_dist.models.networks import Networks
+from gzsl_dist.run.files import RunFiles
 
-FILE = "representation.json"
 MOST_CLASSES, MOST_ROWS = 100, 60
 """Classes of each group and rows of each class that are measured."""
 BINS = 100  # of [-1, 1]
@@ -71,7 +71,7 @@ def write_representation(
                 for space in spaces
             }
     content = {"space": own, "bins": BINS, "groups": groups}
-    atomic_write(directory / FILE, json.dumps(content))
+    atomic_write(RunFiles(directory).representation, json.dumps(content))
 
 
 def read_representation(directory: Path) -> dict[str, Any] | None:
@@ -83,7 +83,7 @@ def read_representation(directory: Path) -> dict[str, Any] | None:
     Raises:
         InputError: damaged.
     """
-    path = directory / FILE
+    path = RunFiles(directory).representation
     if not path.exists():
         return None
     content = read_json_object(path, "measure again: python -m gzsl_dist.evaluate --details")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import fmean as mean
 from typing import Any
 
@@ -13,61 +10,9 @@ from gzsl_dist.config import EvaluationSettings
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import best_common_factor, measure, seen_unseen_curve
 from gzsl_dist.evaluation.scored import ScoredProblem
-from gzsl_dist.files import atomic_write, read_json_object
+from gzsl_dist.run.selection import Selection
 
 PREFIX = "validation/"
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What validation classes (or the user) chose.
-
-    Attributes:
-        steps: generator steps to train for.
-        calibration_factor: subtracted from the log-probabilities of seen classes.
-        how: where both come from, for people.
-        fingerprint: of the data set.
-        validation: figures on the validation classes at that step, None without validation.
-        settings: of a baseline, chosen as well.
-    """
-
-    steps: int
-    calibration_factor: float
-    how: str
-    fingerprint: str
-    validation: dict[str, float] | None = None
-    settings: dict[str, float] | None = None
-
-    def write(self, path: Path) -> None:
-        """Write as JSON."""
-        atomic_write(path, json.dumps(asdict(self), indent=2))
-
-    @classmethod
-    def read(cls, path: Path, fingerprint: str) -> Selection:
-        """Read what `write` wrote for the data set with this fingerprint.
-
-        Raises:
-            InputError: damaged, or made on another data set.
-        """
-        remedy = "delete the folder selection to choose anew"
-        values = read_json_object(path, remedy)
-        try:
-            selection = cls(**values)
-        except TypeError:
-            raise InputError(f"{path}: damaged, has other fields; {remedy}") from None
-        if selection.fingerprint != fingerprint:
-            raise InputError(
-                f"{path}: made on a data set with fingerprint {selection.fingerprint[:12]}, this "
-                f"one has {fingerprint[:12]}; use another --run.dir"
-            )
-        return selection
-
-
-def fold_folders(selection: Path, folds: int) -> list[Path]:
-    """Where the trainings of selection are."""
-    if folds == 1:
-        return [selection]
-    return [selection / f"fold-{number}" for number in range(1, folds + 1)]
 
 
 def needs_validation(settings: EvaluationSettings) -> bool:

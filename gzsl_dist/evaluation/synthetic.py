@@ -12,7 +12,8 @@ from torch import Tensor
 
 from gzsl_dist.bank.generate import BlockMaker, synthesize_class
 from gzsl_dist.bank.layout import BankInfo
-from gzsl_dist.bank.reader import BankReader, Column
+from gzsl_dist.bank.reader import BankReader
+from gzsl_dist.bank.rows import Column
 from gzsl_dist.bank.writer import remove_bank, write_bank
 from gzsl_dist.config import Config
 from gzsl_dist.data.memory import fits_in_memory
@@ -22,8 +23,7 @@ from gzsl_dist.evaluation.bank_rows import BankRows
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.models.fingerprint import fingerprint
 from gzsl_dist.models.networks import Networks
-
-FILE = "evaluation-bank.h5"
+from gzsl_dist.run.files import RunFiles
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def synthetic_rows(
     if not processes.any(not fits):
         yield _in_memory(networks, problem, config, mine)
         return
-    path = config.run_dir / FILE
+    path = RunFiles(config.run_dir).evaluation_bank
     with BankReader(_written(path, networks, problem, config, processes)) as reader:
         unseen = tuple(reader.class_counts)
         share = processes.share(reader.info.block_count)

@@ -15,9 +15,9 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.evaluation.score import fit_classifier
-from gzsl_dist.evaluation.selection import Selection
 from gzsl_dist.inference.model import ModelCard, ZeroShotModel
 from gzsl_dist.models.networks import Networks
+from gzsl_dist.run.selection import Selection
 from gzsl_dist.training.trained import TrainedRun
 
 

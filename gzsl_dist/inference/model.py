@@ -24,8 +24,8 @@ from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.files import atomic_write
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.networks import Networks
+from gzsl_dist.run.files import RunFiles
 
-FILE = "model.safetensors"
 FORMAT_VERSION = 1
 
 
@@ -234,17 +234,18 @@ def load_model(path: str | Path) -> ZeroShotModel:
     """
     file = Path(path)
     if file.is_dir():
-        if not (file / "config.yaml").exists():
+        if not RunFiles(file).config.exists():
             raise InputError(f"{file}: no run; name a run directory made by gzsl_dist.train")
         method = read_run_config(file).method
         if method in BASELINES:
             raise InputError(
                 f"{file}: {method} has no networks, so no model; its result.json holds all figures"
             )
-        file = file / FILE
+        file = RunFiles(file).model
         if not file.exists():
             raise InputError(
-                f"{file.parent}: not finished, has no {FILE}; start its training again, it goes on"
+                f"{file.parent}: not finished, has no {file.name}; start its training again, it "
+                "goes on"
             )
     try:
         with safe_open(file, "pt") as opened:

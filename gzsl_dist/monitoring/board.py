@@ -14,9 +14,9 @@ from gzsl_dist.config import Config
 from gzsl_dist.config.nested import flat
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.metrics import ScoredRows, seen_unseen_curve
-from gzsl_dist.evaluation.result import Result
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.monitoring.diagnostics import Diagnostics, plane
+from gzsl_dist.run.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

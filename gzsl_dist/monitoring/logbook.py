@@ -8,7 +8,6 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from gzsl_dist.config import Config
 from gzsl_dist.data.problem import Problem
@@ -20,27 +19,8 @@ from gzsl_dist.files import atomic_write
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.monitoring.board import LAYOUT, draw, show_diagnostics, show_projector, show_scores
 from gzsl_dist.monitoring.diagnostics import Diagnostics, diagnose
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a metrics.jsonl; a last line cut off by a crash is left out.
-
-    Raises:
-        InputError: a line before the last is not one that a run wrote.
-    """
-    if not path.exists():
-        return []
-    metrics = []
-    lines = path.read_bytes().split(b"\n")[:-1]
-    for number, line in enumerate(lines, start=1):
-        try:
-            values = json.loads(line)
-            metrics.append({"step": int(values["step"]), **values})
-        except (ValueError, TypeError, KeyError):
-            raise InputError(
-                f"{path}: line {number} is not a logged step; delete that line, or the run"
-            ) from None
-    return metrics
+from gzsl_dist.run.files import TrainingFiles
+from gzsl_dist.run.metrics import read_metrics
 
 
 class Logbook:
@@ -60,12 +40,13 @@ class Logbook:
     def _open(self, directory: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        path = directory / "metrics.jsonl"
+        files = TrainingFiles(directory)
+        path = files.metrics
         try:
             kept = [line for line in read_metrics(path) if line["step"] <= step]
             atomic_write(path, "".join(json.dumps(line) + "\n" for line in kept))
             self._file = path.open("a", encoding="utf-8")
-            self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=step + 1)
+            self._board = SummaryWriter(str(files.tensorboard), purge_step=step + 1)
             self._board.add_custom_scalars(LAYOUT)
         except OSError as error:
             raise _unwritable(directory, error) from None

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.evaluation.result import Result
+from gzsl_dist.run.result import Result
 
 
 def print_result(result: Result, directory: Path, processes: Processes) -> None:

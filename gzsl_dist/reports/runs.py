@@ -16,9 +16,9 @@ from gzsl_dist.config.nested import flat
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.confusion import read_confusion
 from gzsl_dist.evaluation.representation import read_representation
-from gzsl_dist.evaluation.result import Result
-from gzsl_dist.evaluation.selection import fold_folders
-from gzsl_dist.monitoring.logbook import read_metrics
+from gzsl_dist.run.files import RunFiles
+from gzsl_dist.run.metrics import read_metrics
+from gzsl_dist.run.result import Result
 from gzsl_dist.sweeps.statistics import Estimate
 
 MOST_SETTINGS = 3  # that a name tells before it falls back to a run's name
@@ -115,14 +115,14 @@ def read_runs(directories: Sequence[Path]) -> list[FinishedRun]:
 
 
 def _read(directory: Path, name: str) -> FinishedRun:
-    config = read_run_config(directory)
-    selection = fold_folders(directory / "selection", config.evaluation.folds)[0]
+    files, config = RunFiles(directory), read_run_config(directory)
+    selection = files.folds(config.evaluation.folds)[0]
     return FinishedRun(
         name=name,
-        result=Result.read(directory / "result.json"),
+        result=Result.read(files.result),
         config=config,
-        losses=read_metrics(directory / "metrics.jsonl"),
-        validation=read_metrics(selection / "metrics.jsonl"),
+        losses=read_metrics(files.metrics),
+        validation=read_metrics(selection.metrics),
         confusion=read_confusion(directory),
         representation=read_representation(directory),
     )

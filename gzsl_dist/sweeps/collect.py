@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.selection import Selection
 from gzsl_dist.files import read_json_object
+from gzsl_dist.run.selection import Selection
 from gzsl_dist.sweeps.plan import Task
 from gzsl_dist.sweeps.statistics import Difference, Estimate, paired_difference
 

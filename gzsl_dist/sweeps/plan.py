@@ -21,6 +21,7 @@ from gzsl_dist.config.files import read_yaml
 from gzsl_dist.config.presets import PRESETS
 from gzsl_dist.config.run_names import run_name
 from gzsl_dist.errors import InputError
+from gzsl_dist.run.files import RunFiles
 
 Scalar = str | int | float | bool | None
 Values = Annotated[list[Scalar], Field(min_length=1)]
@@ -91,8 +92,8 @@ class Task:
     @property
     def outcome(self) -> Path:
         """The file that is there when the run is done."""
-        name = "selection/selection.json" if self.searches else "result.json"
-        return self.directory / name
+        files = RunFiles(self.directory)
+        return files.selection if self.searches else files.result
 
     @property
     def group(self) -> tuple[str, str, str]:

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.selection import fold_folders
 from gzsl_dist.files import read_json_object
+from gzsl_dist.run.files import RunFiles
+from gzsl_dist.run.state import is_alive, read_state
 from gzsl_dist.sweeps.plan import Task
-from gzsl_dist.training.run_state import is_alive, read_state
 
 STATES = ("done", "running", "preempted", "interrupted", "failed", "missing")
 
@@ -74,13 +74,13 @@ def print_status(statuses: Sequence[TaskStatus]) -> None:
 
 
 def _progress(task: Task) -> str:
-    selection = task.directory / "selection"
-    folds = fold_folders(selection, task.config.evaluation.folds)
-    for title, folder in (
-        ("training", task.directory),
+    files = RunFiles(task.directory)
+    folds = files.folds(task.config.evaluation.folds)
+    for title, training in (
+        ("training", files),
         *(("selection", fold) for fold in reversed(folds)),
     ):
-        step = _last_step(folder / "metrics.jsonl")
+        step = _last_step(training.metrics)
         if step is not None:
             return f"{title} {step}/{task.config.train.steps}"
     return ""

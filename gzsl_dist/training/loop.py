@@ -23,6 +23,7 @@ from gzsl_dist.models.precision import network_dtype, network_precision
 from gzsl_dist.monitoring.logbook import Logbook
 from gzsl_dist.monitoring.progress import StepProgress, say
 from gzsl_dist.monitoring.throughput import Throughput
+from gzsl_dist.run.files import TrainingFiles
 from gzsl_dist.training.anchor import fit_anchor
 from gzsl_dist.training.averages import AveragedWeights
 from gzsl_dist.training.embedding_losses import Losses
@@ -273,7 +274,7 @@ def fit(
         PreemptedError: stopped by a signal, after saving.
         InputError: a checkpoint does not fit, or nothing can be written.
     """
-    folder = directory / "checkpoints"
+    folder = TrainingFiles(directory).checkpoints
     made = made_for(problem, config, fingerprint)
     if split:
         made[checkpoint.SPLIT] = split

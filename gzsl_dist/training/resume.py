@@ -17,6 +17,7 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import trained_parameters
 from gzsl_dist.errors import InputError
 from gzsl_dist.monitoring.progress import say
+from gzsl_dist.run.files import TrainingFiles
 
 SHARE = "put it on storage that all machines of the job share"
 
@@ -69,7 +70,9 @@ def earlier_checkpoints(resume: str, folder: str) -> Path | None:
     if resume in ("auto", "never"):
         return None
     path = Path(resume)
-    if not checkpoint.checkpoints(path) and not checkpoint.checkpoints(path / "checkpoints"):
+    if not checkpoint.checkpoints(path) and not checkpoint.checkpoints(
+        TrainingFiles(path).checkpoints
+    ):
         raise InputError(
             f"train.resume {path}: no checkpoint there; name a run directory or one of its "
             "checkpoints/step-..., or use auto"
@@ -182,6 +185,6 @@ def check_start(directory: Path, dataset: Dataset, config: Config) -> None:
     sizes = dataset.features.shape[1], dataset.semantics.shape[1], len(dataset.seen_classes)
     other = earlier_checkpoints(config.train.resume, "checkpoints")
     made = _made_for(sizes, config, dataset.fingerprint)
-    found = checkpoint.checkpoints(directory / "checkpoints")
+    found = checkpoint.checkpoints(TrainingFiles(directory).checkpoints)
     earlier = checkpoint.checkpoints(other) if other is not None else []
     find_start(found, earlier, made, config.train.steps, lambda text: None)

@@ -17,8 +17,10 @@ from gzsl_dist.data.problem import Problem, final_problem
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.selection import Selection, fixed, needs_validation
+from gzsl_dist.evaluation.selection import fixed, needs_validation
 from gzsl_dist.models.networks import Networks
+from gzsl_dist.run.files import RunFiles
+from gzsl_dist.run.selection import Selection
 from gzsl_dist.training.loop import networks_for
 from gzsl_dist.training.resume import fingerprint, made_for
 
@@ -62,12 +64,12 @@ def _checksum(config: Config) -> str:
 
 
 def _load(run: Path, device: torch.device) -> tuple[TrainedRun, checkpoint.Checkpoint]:
-    config = read_run_config(run)
+    files, config = RunFiles(run), read_run_config(run)
     if config.method in BASELINES:
         raise InputError(
             f"{run}: {config.method} has no networks; its result.json holds all figures"
         )
-    found = checkpoint.checkpoints(run / "checkpoints")
+    found = checkpoint.checkpoints(files.checkpoints)
     if not found:
         raise InputError(f"{run}: has no checkpoint; let gzsl_dist.train get that far first")
     dataset = load_dataset(config.data.path, config.data.in_memory)
@@ -77,7 +79,7 @@ def _load(run: Path, device: torch.device) -> tuple[TrainedRun, checkpoint.Check
     saved = checkpoint.load(found[-1], made, optimizers=False)
     checkpoint.restore(found[-1], saved, networks, averaged=True)
     if needs_validation(config.evaluation):
-        selection = Selection.read(run / "selection" / "selection.json", dataset.fingerprint)
+        selection = Selection.read(files.selection, dataset.fingerprint)
     else:
         selection = fixed(config.train.steps, config.evaluation, dataset.fingerprint)
     trained = TrainedRun(config, dataset, problem, networks, selection, found[-1].step)

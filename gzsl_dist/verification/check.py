@@ -13,8 +13,9 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.problem import Problem, final_problem
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import Strategy, choose_strategy
+from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.errors import InputError, OtherProcessError
 from gzsl_dist.planning.plan import Plan, make_plan
 from gzsl_dist.planning.shapes import DataShape

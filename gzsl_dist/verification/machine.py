@@ -9,20 +9,20 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import h5py
 import numpy as np
 import torch
 
-import gzsl_dist
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.collectives import reduce_scatter
 from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.selection import fold_folders
 from gzsl_dist.models.precision import network_dtype
 from gzsl_dist.planning.table import amount, size
 from gzsl_dist.planning.tracing import Sent
+from gzsl_dist.run.files import RunFiles
 from gzsl_dist.training.resume import agreed_list
 from gzsl_dist.verification.check import Check, Session, largest
 
@@ -45,7 +45,7 @@ def devices(session: Session) -> Iterator[Check]:
     )
     cuda = f", CUDA {torch.version.cuda}" if device.type == "cuda" else ""
     own = (
-        f"gzsl_dist {gzsl_dist.__version__}, Python {platform.python_version()}, "
+        f"gzsl_dist {version('gzsl_dist')}, Python {platform.python_version()}, "
         f"torch {torch.__version__}, numpy {np.__version__}{cuda}"
     )
     versions = list(dict.fromkeys(session.processes.gather_objects(own)))
@@ -87,10 +87,9 @@ def data(session: Session) -> Iterator[Check]:
 
 def saved(session: Session) -> Iterator[Check]:
     """All processes see the same checkpoints of the run directory, and none is damaged."""
-    directory, count = session.config.run_dir, 0
-    folds = fold_folders(directory / "selection", session.config.evaluation.folds)
-    for folder in (*folds, directory):
-        listed = agreed_list(folder / "checkpoints", session.processes)
+    files, count = RunFiles(session.config.run_dir), 0
+    for training in (*files.folds(session.config.evaluation.folds), files):
+        listed = agreed_list(training.checkpoints, session.processes)
         count += len(listed)
 
         def read(listed: list[checkpoint.Checkpoint] = listed) -> None:

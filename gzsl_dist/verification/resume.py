@@ -20,6 +20,7 @@ from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import atomic_write
+from gzsl_dist.run.files import TrainingFiles
 from gzsl_dist.training.loop import Trainer
 from gzsl_dist.training.resume import Found
 from gzsl_dist.verification.check import Check, Session, largest
@@ -63,7 +64,7 @@ def killed(session: Session) -> Iterator[Check]:
     processes, small = session.processes, SmallTraining.of(session)
     run = session.scratch / "killed"
     processes.once(lambda: _train_and_kill(small.config, run))
-    found = _newest(small, run / "checkpoints")
+    found = _newest(small, TrainingFiles(run).checkpoints)
     saved, resumed = found[0], small.trainer(found)
     taken_over = largest(processes, float(not _same(resumed.state(saved.step), found[1]))) == 0
     other = small.trainer()
@@ -150,7 +151,9 @@ def _train_and_kill(config: Config, run: Path) -> None:
         )  # fmt: skip
     try:
         began = time.monotonic()
-        while not any(one.step >= 2 for one in checkpoint.checkpoints(run / "checkpoints")):
+        while not any(
+            one.step >= 2 for one in checkpoint.checkpoints(TrainingFiles(run).checkpoints)
+        ):
             if child.poll() is not None or time.monotonic() - began > KILL_AFTER_S:
                 last = log.read_text(errors="replace").strip().splitlines()[-1:]
                 raise InputError(

@@ -9,8 +9,9 @@ from gzsl_dist.config import EMBEDDED, Config
 from gzsl_dist.config.nested import merge
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.problem import Problem, final_problem
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import Strategy, choose_strategy
+from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.training.loop import Trainer
 from gzsl_dist.training.resume import Found, made_for
 from gzsl_dist.verification.check import Session

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gzsl_dist.data.digits import digits_dataset
-from gzsl_dist.monitoring.logbook import read_metrics
+from gzsl_dist.run.metrics import read_metrics
 
 from ..integration.commands import SMALL, run
 from .machine import Machine

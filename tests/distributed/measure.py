@@ -22,8 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from gzsl_dist.config import Config
 from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.data.scaling import Scaling
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.training.loop import Trainer
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ from gzsl_dist.config import Config
 from gzsl_dist.config.nested import merge
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import selection_problem
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.training.anchor import choose_anchor, class_means, fit_anchor
 from gzsl_dist.training.averages import AveragedWeights
 from gzsl_dist.training.loop import Trainer, networks_for

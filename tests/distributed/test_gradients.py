@@ -12,8 +12,9 @@ from gzsl_dist.config import Config
 from gzsl_dist.config.nested import merge
 from gzsl_dist.data.batches import Batch, BatchSource
 from gzsl_dist.data.problem import Rows
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import Trainable, choose_strategy
+from gzsl_dist.distributed.strategies import Trainable
 from gzsl_dist.models.anchor import regressions
 from gzsl_dist.models.networks import Networks, build_networks
 from gzsl_dist.monitoring.throughput import peak_bytes

@@ -11,8 +11,8 @@ import torch
 from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import selection_problem
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.training.loop import fit
 from gzsl_dist.training.stop_signal import StopSignal
 

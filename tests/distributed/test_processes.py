@@ -10,7 +10,8 @@ import torch
 
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import DivergedError, InputError, OtherProcessError
-from gzsl_dist.monitoring.logbook import Logbook, read_metrics
+from gzsl_dist.monitoring.logbook import Logbook
+from gzsl_dist.run.metrics import read_metrics
 from gzsl_dist.training.loop import PendingLosses
 
 from .spawn import run_processes

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from gzsl_dist.config import TrainSettings
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import OptimizerState, Trainable, choose_strategy
+from gzsl_dist.distributed.strategies import OptimizerState, Trainable
 from gzsl_dist.errors import InputError
 
 from .spawn import run_processes

@@ -22,8 +22,8 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.batches import BatchSource
 from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.data.scaling import Scaling
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.models.networks import build_networks
 from gzsl_dist.models.precision import network_dtype
 from gzsl_dist.training.loop import PendingLosses, Trainer

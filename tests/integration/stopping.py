@@ -14,8 +14,8 @@ import sys
 from typing import Any
 
 from gzsl_dist.command import run_command
+from gzsl_dist.experiment import run
 from gzsl_dist.train import main
-from gzsl_dist.training import run
 from gzsl_dist.training.loop import Trainer
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from gzsl_dist.monitoring.logbook import read_metrics
+from gzsl_dist.run.metrics import read_metrics
 
 from .commands import PATIENCE, ROOT, SMALL, command, environment, error_line, run
 

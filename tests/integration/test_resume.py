@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from gzsl_dist.distributed import checkpoint
-from gzsl_dist.monitoring.logbook import read_metrics
+from gzsl_dist.run.metrics import read_metrics
 
 from .commands import PATIENCE, SMALL, command, environment, error_line, run
 

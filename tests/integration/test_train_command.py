@@ -19,7 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.store import write_dataset
-from gzsl_dist.monitoring.logbook import read_metrics
+from gzsl_dist.run.metrics import read_metrics
 
 from .commands import PATIENCE, ROOT, SMALL, environment, error_line, run, run_stopped
 

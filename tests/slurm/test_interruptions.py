@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from gzsl_dist.monitoring.logbook import read_metrics
+from gzsl_dist.run.metrics import read_metrics
 
 from .cluster import Cluster
 from .conftest import User, last_line

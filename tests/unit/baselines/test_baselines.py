@@ -19,13 +19,13 @@ from gzsl_dist.baselines.run import choose_penalties, fit_baseline, score_rows
 from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import Problem, final_problem, selection_problem
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
-from gzsl_dist.evaluation.result import Result
-from gzsl_dist.training.run import finish
-from gzsl_dist.training.run_directory import open_run_directory
+from gzsl_dist.experiment.run import finish
+from gzsl_dist.experiment.run_directory import open_run_directory
+from gzsl_dist.run.result import Result
 from gzsl_dist.training.stop_signal import StopSignal
 from gzsl_dist.training.trained import load_run
 

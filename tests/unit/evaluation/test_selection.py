@@ -14,12 +14,12 @@ from gzsl_dist.evaluation.metrics import ScoredRows, measure
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.evaluation.selection import (
     PREFIX,
-    Selection,
     fixed,
     needs_validation,
     select,
     validation_figures,
 )
+from gzsl_dist.run.selection import Selection
 
 
 def line(step: int, h: float, raw_h: float, factor: float) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
-from gzsl_dist.monitoring.logbook import Logbook, read_metrics
+from gzsl_dist.monitoring.logbook import Logbook
+from gzsl_dist.run.metrics import read_metrics
 
 FIRST = Processes(0, 1, torch.device("cpu"))
 

@@ -9,8 +9,8 @@ from torch.nn.functional import linear
 from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import final_problem
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.monitoring.matrix_products import MatrixFlops, peak_rate
 from gzsl_dist.planning.plan import make_plan
 from gzsl_dist.planning.shapes import shape_of_data

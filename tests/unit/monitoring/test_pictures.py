@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.evaluation.metrics import ScoredRows
-from gzsl_dist.evaluation.result import Result
+from gzsl_dist.experiment import run as whole_run
 from gzsl_dist.monitoring import board, logbook
-from gzsl_dist.monitoring.logbook import read_metrics
 from gzsl_dist.reports.canvas import one_axes
 from gzsl_dist.reports.svg import picture
-from gzsl_dist.training import run as whole_run
+from gzsl_dist.run.metrics import read_metrics
+from gzsl_dist.run.result import Result
 
 from ..training.test_guard import config, train
 

@@ -20,15 +20,15 @@ from gzsl_dist.config.command_line import add_setting_arguments, config_from_arg
 from gzsl_dist.config.files import read_run_config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.digits import digits_dataset
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.errors import InputError
+from gzsl_dist.experiment import run as whole_run
+from gzsl_dist.experiment.run_directory import open_run_directory
 from gzsl_dist.report import main
 from gzsl_dist.reports.latex import escaped
 from gzsl_dist.reports.repeat import repeat_command
 from gzsl_dist.reports.runs import group_runs, read_runs
-from gzsl_dist.training import run as whole_run
-from gzsl_dist.training.run_directory import open_run_directory
 from gzsl_dist.training.stop_signal import StopSignal
 
 VOID = {"meta", "img", "wbr"}

@@ -16,16 +16,16 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import Problem, final_problem, selection_problem
 from gzsl_dist.distributed import checkpoint
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import ScoredRows, measure
+from gzsl_dist.experiment import run as whole_run
+from gzsl_dist.experiment.run_directory import open_run_directory
 from gzsl_dist.models.anchor import PENALTIES, WIDTHS, best_left_out, regressions
-from gzsl_dist.training import run as whole_run
 from gzsl_dist.training.anchor import choose_anchor, class_means, fit_anchor, with_anchor
 from gzsl_dist.training.loop import Trainer, networks_for
 from gzsl_dist.training.resume import made_for
-from gzsl_dist.training.run_directory import open_run_directory
 from gzsl_dist.training.stop_signal import StopSignal
 from gzsl_dist.training.trained import load_run
 

@@ -12,7 +12,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import final_problem
 from gzsl_dist.distributed import checkpoint
-from gzsl_dist.distributed.strategies import choose_strategy
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.models.networks import build_networks
 from gzsl_dist.planning.plan import make_plan
 from gzsl_dist.planning.shapes import DataShape

@@ -30,7 +30,7 @@ from gzsl_dist.evaluation.selection import (
     validation_figures,
     validations_of_folds,
 )
-from gzsl_dist.training import selection
+from gzsl_dist.experiment import selection
 from gzsl_dist.training.anchor import choose_anchor
 from gzsl_dist.training.loop import fit
 

@@ -12,12 +12,12 @@ import pytest
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import selection_problem
 from gzsl_dist.distributed import checkpoint
-from gzsl_dist.distributed.strategies import choose_strategy
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.errors import InputError
-from gzsl_dist.training import run as whole_run
+from gzsl_dist.experiment import run as whole_run
+from gzsl_dist.experiment.run_directory import locked, open_run_directory
 from gzsl_dist.training.loop import Trainer
 from gzsl_dist.training.resume import check_start
-from gzsl_dist.training.run_directory import locked, open_run_directory
 from gzsl_dist.training.stop_signal import StopSignal
 
 from .test_guard import ALONE, config, spoiled, train

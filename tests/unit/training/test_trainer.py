@@ -9,8 +9,8 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.batches import Batch
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import final_problem
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.errors import DivergedError
 from gzsl_dist.training.loop import Trainer
 

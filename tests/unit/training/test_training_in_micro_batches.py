@@ -10,7 +10,7 @@ from torch import Tensor
 from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import final_problem
-from gzsl_dist.distributed.strategies import choose_strategy
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.training.loop import Trainer
 
 from .test_guard import ALONE, config

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from gzsl_dist.errors import GzslError, InputError, InterruptedRunError, PreemptedError
 from gzsl_dist.files import atomic_write, read_json_object
+from gzsl_dist.run.files import RunFiles
 
-FILE = "state.json"
 SILENT_SECONDS = 600.0
 """A run on another machine that wrote nothing for so long is taken for dead."""
 
@@ -47,7 +47,7 @@ class RunState:
             InputError: the file cannot be written.
         """
         atomic_write(
-            directory / FILE, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
+            RunFiles(directory).state, json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
         )
 
 
@@ -86,7 +86,7 @@ def recorded_state(directory: Path, writes: bool) -> Iterator[None]:
 def read_state(directory: Path) -> RunState | None:
     """The record in a run directory, or None where there is none that can be read."""
     try:
-        return RunState(**read_json_object(directory / FILE, ""))
+        return RunState(**read_json_object(RunFiles(directory).state, ""))
     except (InputError, TypeError):
         return None
 
@@ -94,11 +94,11 @@ def read_state(directory: Path) -> RunState | None:
 def is_alive(directory: Path, state: RunState) -> bool:
     """Whether a run whose record says ``running`` still does, as far as can be seen from here."""
     if state.host != socket.gethostname():  # locks are not shared by all network file systems
-        files = [directory / FILE, *directory.glob("**/metrics.jsonl")]
+        files = [RunFiles(directory).state, *directory.glob("**/metrics.jsonl")]
         newest = max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
         return time.time() - newest < SILENT_SECONDS
     try:
-        with (directory / ".lock").open("a", encoding="utf-8") as file:
+        with (RunFiles(directory).lock).open("a", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
         return True

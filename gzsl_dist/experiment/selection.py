@@ -15,24 +15,16 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.evaluation.score import fit_classifier, score_problem
 from gzsl_dist.evaluation.scored import ScoredProblem
-from gzsl_dist.evaluation.selection import (
-    Selection,
-    fixed,
-    fold_folders,
-    needs_validation,
-    select,
-    validations_of_folds,
-)
+from gzsl_dist.evaluation.selection import fixed, needs_validation, select, validations_of_folds
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.monitoring.logbook import read_metrics
 from gzsl_dist.monitoring.progress import say
+from gzsl_dist.run.files import RunFiles, TrainingFiles
+from gzsl_dist.run.metrics import read_metrics
+from gzsl_dist.run.selection import Selection
 from gzsl_dist.training.anchor import chosen_anchor, with_anchor
 from gzsl_dist.training.loop import fit
 from gzsl_dist.training.resume import check_start, earlier_checkpoints
 from gzsl_dist.training.stop_signal import StopSignal
-
-SCORED = "scored"
-"""Folder of a fold's scored rows, a file a validation; only where there are several folds."""
 
 
 def choose(
@@ -48,7 +40,8 @@ def choose(
     The training without them lives in ``selection/`` inside the run directory, in the same form as
     a run; each of several folds in ``selection/fold-1`` and so on.
     """
-    path = directory / "selection" / "selection.json"
+    files = RunFiles(directory)
+    path = files.selection
     if config.method in BASELINES:
         return processes.once(lambda: choose_penalties(dataset, config, path))
     if not needs_validation(config.evaluation):
@@ -56,22 +49,22 @@ def choose(
     if processes.once(path.exists):
         return processes.once(lambda: Selection.read(path, dataset.fingerprint))
     if config.evaluation.final:  # the training after this one must be able to start
-        checkpoint.prepare(directory / "checkpoints", processes)
+        checkpoint.prepare(files.checkpoints, processes)
         processes.once(lambda: check_start(directory, dataset, config))
     folds = config.evaluation.folds
     problems = (selection_problem(dataset, config, fold) for fold in range(folds))
-    anchor = chosen_anchor(problems, config, processes, path.parent / "anchor.json")
-    folders = fold_folders(path.parent, folds)
+    anchor = chosen_anchor(problems, config, processes, files.anchor)
+    trainings = files.folds(folds)
     notes = [
-        _train_fold(dataset, with_anchor(config, anchor), processes, strategy, stop, fold, folder)
-        for fold, folder in enumerate(folders)
+        _train_fold(dataset, with_anchor(config, anchor), processes, strategy, stop, fold, each)
+        for fold, each in enumerate(trainings)
     ]
 
     def select_and_write() -> Selection:
         if folds == 1:
-            validations = read_metrics(path.parent / "metrics.jsonl")
+            validations = read_metrics(trainings[0].metrics)
         else:
-            scored = [_scored(folder) for folder in folders]
+            scored = [_scored(each) for each in trainings]
             validations = validations_of_folds(scored, config.evaluation)
         chosen = select(
             validations,
@@ -100,7 +93,7 @@ def _train_fold(
     strategy: Strategy,
     stop: StopSignal,
     fold: int,
-    folder: Path,
+    files: TrainingFiles,
 ) -> str:
     """Train without a fold's validation classes, measuring them on the way; says which they are."""
     folds = config.evaluation.folds
@@ -112,7 +105,7 @@ def _train_fold(
         classifier = fit_classifier(networks, problem, config, processes)
         scored = score_problem(networks, classifier, problem, config, processes)
         if folds > 1:
-            processes.once(lambda: scored.save(folder / SCORED / f"step-{step:08d}.npz"))
+            processes.once(lambda: scored.save(files.scored(step)))
         return scored
 
     fit(
@@ -120,7 +113,7 @@ def _train_fold(
         config,
         processes,
         strategy,
-        folder,
+        files.directory,
         title=title,
         steps=config.train.steps,
         fingerprint=dataset.fingerprint,
@@ -138,7 +131,6 @@ def _train_fold(
     return problem.note
 
 
-def _scored(folder: Path) -> dict[int, ScoredProblem]:
+def _scored(files: TrainingFiles) -> dict[int, ScoredProblem]:
     """A fold's validations by step."""
-    files = sorted((folder / SCORED).glob("step-*.npz"))
-    return {int(file.stem.removeprefix("step-")): ScoredProblem.load(file) for file in files}
+    return {step: ScoredProblem.load(file) for step, file in files.all_scored().items()}

@@ -15,8 +15,9 @@ from gzsl_dist.data.features import StoredFeatures
 from gzsl_dist.data.guard import GuardedFeatures, guarded
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.problem import Problem, final_problem
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import Strategy, choose_strategy
+from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.details import write_details
 from gzsl_dist.evaluation.oracle import (
@@ -25,22 +26,23 @@ from gzsl_dist.evaluation.oracle import (
     note_early_read,
     oracle_figures,
 )
-from gzsl_dist.evaluation.result import Result, result_of
+from gzsl_dist.evaluation.result import result_of
 from gzsl_dist.evaluation.score import fit_classifier, score_problem
-from gzsl_dist.evaluation.selection import Selection
+from gzsl_dist.experiment.run_directory import locked, open_run_directory
+from gzsl_dist.experiment.selection import choose
 from gzsl_dist.inference.assemble import assemble
-from gzsl_dist.inference.model import FILE as MODEL_FILE
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.monitoring.board import draw, show_result
-from gzsl_dist.monitoring.logbook import read_metrics
 from gzsl_dist.monitoring.progress import say
 from gzsl_dist.monitoring.tables import print_result
+from gzsl_dist.run.files import RunFiles
+from gzsl_dist.run.metrics import read_metrics
+from gzsl_dist.run.result import Result
+from gzsl_dist.run.selection import Selection
+from gzsl_dist.run.state import recorded_state
 from gzsl_dist.training.anchor import with_anchor
 from gzsl_dist.training.loop import fit
 from gzsl_dist.training.resume import earlier_checkpoints
-from gzsl_dist.training.run_directory import locked, open_run_directory
-from gzsl_dist.training.run_state import recorded_state
-from gzsl_dist.training.selection import choose
 from gzsl_dist.training.stop_signal import StopSignal
 
 
@@ -100,7 +102,8 @@ def finish(
     started: float,
 ) -> Result | None:
     """What is left of a run: selection, training, the one measurement on test rows."""
-    path = directory / "result.json"
+    files = RunFiles(directory)
+    path = files.result
     if processes.once(path.exists):
         say(processes, f"this run is finished: {path}")
         result = processes.once(lambda: Result.read(path))
@@ -128,7 +131,7 @@ def finish(
         classifier = fit_classifier(networks, problem, config, processes)
         summary = classifier.fit
         model = assemble(networks, classifier, problem, dataset, config, selection)
-        processes.once(lambda: model.save(directory / MODEL_FILE))
+        processes.once(lambda: model.save(files.model))
         scored = score_problem(networks, classifier, problem, config, processes)
     factor = selection.calibration_factor
     processes.once(lambda: write_details(directory, networks, problem, config, scored, factor))
@@ -147,12 +150,12 @@ def finish(
     result = dataclasses.replace(
         result,
         test_rows=count_reads(guard, directory, processes),
-        oracle=processes.once(lambda: best_on_test(read_metrics(directory / "metrics.jsonl"))),
+        oracle=processes.once(lambda: best_on_test(read_metrics(files.metrics))),
     )
     processes.once(lambda: result.write(path))
     print_result(result, directory, processes)
     draw(
-        lambda: show_result(directory / "tensorboard", config, result, scored, problem.names),
+        lambda: show_result(files.tensorboard, config, result, scored, problem.names),
         processes,
     )
     return result

@@ -16,8 +16,7 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import atomic_write, exclusive_lock
 from gzsl_dist.monitoring.progress import say
-
-CONTENTS = ("result.json", "model.safetensors", "checkpoints", "selection", "metrics.jsonl")
+from gzsl_dist.run.files import RunFiles
 
 
 @contextmanager
@@ -59,13 +58,14 @@ def open_run_directory(config: Config, processes: Processes) -> Path:
     directory = config.run_dir
 
     def check() -> None:
-        path = directory / "config.yaml"
+        files = RunFiles(directory)
+        path = files.config
         if path.exists():
             _check_same_run(directory, config)
-        elif remains := [name for name in CONTENTS if (directory / name).exists()]:
+        elif remains := files.remains:
             raise InputError(
-                f"run directory {directory} holds {remains[0]} of a run without its config.yaml; "
-                "use another --run.dir, or delete it"
+                f"run directory {directory} holds {remains[0].name} of a run without its "
+                "config.yaml; use another --run.dir, or delete it"
             )
         if not path.exists() or path.read_text(encoding="utf-8") != to_yaml(config):
             atomic_write(path, to_yaml(config))
@@ -80,7 +80,8 @@ def move_aside(directory: Path, processes: Processes) -> None:
     Raises:
         InputError: another job is in the directory.
     """
-    if not any((directory / name).exists() for name in ("config.yaml", *CONTENTS)):
+    files = RunFiles(directory)
+    if not (files.config.exists() or files.remains):
         return
     lock = _lock(directory)
     numbers = itertools.count(1)
@@ -95,7 +96,7 @@ def move_aside(directory: Path, processes: Processes) -> None:
 def _lock(directory: Path) -> IO[str]:
     try:
         return exclusive_lock(
-            directory / ".lock",
+            RunFiles(directory).lock,
             f"run directory {directory}",
             busy=f"run directory {directory} is in use by another job; wait for it, or use another "
             "--run.dir",

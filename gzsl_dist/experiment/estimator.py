@@ -19,8 +19,8 @@ from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.problem import Problem, final_problem, selection_problem
 from gzsl_dist.data.validation import check_class_table
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes, start_processes
-from gzsl_dist.distributed.strategies import choose_strategy
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import best_common_factor, seen_unseen_curve
 from gzsl_dist.evaluation.score import fit_classifier, score_problem
