@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
 
     from gzsl_dist.errors import InputError
     from gzsl_dist.files import atomic_write
-    from gzsl_dist.sweeps.leaderboard import read_entries, to_page, to_picture
+    from gzsl_dist.results.leaderboard import read_entries, to_page, to_picture
 
     for path, ending, name in ((options.out, ".md", "out"), (options.picture, ".png", "picture")):
         if path is not None and path.suffix != ending:

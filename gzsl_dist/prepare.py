@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gzsl_dist.command import CommandParser, run_command
 from gzsl_dist.errors import InputError
-
-if TYPE_CHECKING:
-    from gzsl_dist.data.dataset import Dataset
 
 
 def main(arguments: list[str]) -> int:
@@ -26,6 +22,7 @@ def main(arguments: list[str]) -> int:
     if options.out is None and not options.check:
         raise InputError("OUT.h5 is missing; name the file to write, or give --check")
 
+    from gzsl_dist.data.dataset import summary
     from gzsl_dist.data.store import check_target, write_dataset
     from gzsl_dist.data.xlsa17 import read_pair
 
@@ -37,23 +34,6 @@ def main(arguments: list[str]) -> int:
         write_dataset(options.out, dataset, overwrite=options.overwrite)
         print(f"written: {options.out}")
     return 0
-
-
-def summary(dataset: Dataset) -> str:
-    """What a data set holds, for people."""
-    rows, dim = dataset.features.shape
-    seen, unseen = len(dataset.seen_classes), len(dataset.unseen_classes)
-    splits = ", ".join(f"{name} {len(split)}" for name, split in dataset.splits.items())
-    lines = {
-        "data set": dataset.name,
-        "rows": f"{rows} of {dim} values",
-        "classes": f"{len(dataset.classes)}: {seen} seen, {unseen} unseen",
-        "semantics": f"{dataset.semantics.shape[1]} values a class",
-        "splits": splits,
-        "missing": "; ".join(dataset.missing) or "nothing",
-        "fingerprint": dataset.fingerprint,
-    }
-    return "\n".join(f"{name + ':':13}{value}" for name, value in lines.items())
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gzsl_dist.command import CommandParser, run_command
 
 if TYPE_CHECKING:
-    from gzsl_dist.reports.runs import Group
+    from gzsl_dist.results.runs import Group
 
 ENDINGS = {".html": "html", ".md": "md", ".tex": "latex", ".png": "png"}
 
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     form = options.format or ENDINGS.get(options.out.suffix)
     if form is None:
         raise InputError(f"--out {options.out}: must end in {', '.join(ENDINGS)}, or give --format")
-    from gzsl_dist.reports.runs import group_runs, notes, read_runs
+    from gzsl_dist.results.runs import group_runs, notes, read_runs
 
     groups = group_runs(read_runs(options.runs))
     atomic_write(options.out, _maker(form)(groups))
@@ -50,18 +50,18 @@ def main(arguments: list[str]) -> int:
 
 def _maker(form: str) -> Callable[[Sequence[Group]], str | bytes]:
     if form == "html":
-        from gzsl_dist.reports.page import html_report
+        from gzsl_dist.results.page import html_report
 
         return html_report
     if form == "md":
-        from gzsl_dist.reports.markdown import markdown_report
+        from gzsl_dist.results.markdown import markdown_report
 
         return markdown_report
     if form == "latex":
-        from gzsl_dist.reports.latex import latex_report
+        from gzsl_dist.results.latex import latex_report
 
         return latex_report
-    from gzsl_dist.reports.curves import overview
+    from gzsl_dist.results.curves import overview
 
     return overview
 

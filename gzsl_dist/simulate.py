@@ -32,10 +32,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
 
+    from gzsl_dist.data.dataset import summary
     from gzsl_dist.data.simulation import reachable_t1, simulate
     from gzsl_dist.data.store import check_target, write_dataset
     from gzsl_dist.errors import InputError
-    from gzsl_dist.prepare import summary
 
     if not 0 <= options.seed < 2**63:
         raise InputError(f"--seed {options.seed}: must be 0 or more, and below 2^63")

@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
 
         print_status([status_of(task) for task in tasks])
     else:
-        from gzsl_dist.sweeps.reports import report
+        from gzsl_dist.results.sweep_files import report
 
         report(tasks, options.sweep, options.out or [])
     return 0

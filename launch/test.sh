@@ -13,6 +13,7 @@ fi
 ruff check .
 ruff format --check .
 mypy
+lint-imports --no-cache --no-logo  # the layers, in pyproject.toml
 export OMP_NUM_THREADS=1
 # in the order of the tree, so that the long tests of tests/distributed come first
 exec pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -71,3 +71,20 @@ class Dataset:
             digest.update(key.encode())
             digest.update(np.ascontiguousarray(self.splits[key]).data)
         return digest.hexdigest()
+
+
+def summary(dataset: Dataset) -> str:
+    """What a data set holds, for people."""
+    rows, dim = dataset.features.shape
+    seen, unseen = len(dataset.seen_classes), len(dataset.unseen_classes)
+    splits = ", ".join(f"{name} {len(split)}" for name, split in dataset.splits.items())
+    lines = {
+        "data set": dataset.name,
+        "rows": f"{rows} of {dim} values",
+        "classes": f"{len(dataset.classes)}: {seen} seen, {unseen} unseen",
+        "semantics": f"{dataset.semantics.shape[1]} values a class",
+        "splits": splits,
+        "missing": "; ".join(dataset.missing) or "nothing",
+        "fingerprint": dataset.fingerprint,
+    }
+    return "\n".join(f"{name + ':':13}{value}" for name, value in lines.items())

@@ -18,15 +18,15 @@ import scipy.stats
 
 from gzsl_dist.config.run_names import run_name
 from gzsl_dist.errors import InputError
+from gzsl_dist.results.collect import collect, compare
+from gzsl_dist.results.separation import separation_table
+from gzsl_dist.results.statistics import Estimate, paired_difference
+from gzsl_dist.results.sweep_files import chosen_points
+from gzsl_dist.results.sweep_tables import to_csv, to_html, to_json, to_markdown, to_png
 from gzsl_dist.run.selection import Selection
 from gzsl_dist.run.state import RunState, recorded_state
-from gzsl_dist.sweeps.collect import collect, compare
 from gzsl_dist.sweeps.plan import Task, read_sweep
-from gzsl_dist.sweeps.reports import chosen_points
-from gzsl_dist.sweeps.separation import separation_table
-from gzsl_dist.sweeps.statistics import Estimate, paired_difference
 from gzsl_dist.sweeps.status import status_of
-from gzsl_dist.sweeps.tables import to_csv, to_html, to_json, to_markdown, to_png
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "configs" / "digits.yaml"

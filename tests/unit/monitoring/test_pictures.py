@@ -15,8 +15,8 @@ from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.evaluation.metrics import ScoredRows
 from gzsl_dist.experiment import run as whole_run
 from gzsl_dist.monitoring import board, logbook
-from gzsl_dist.reports.canvas import one_axes
-from gzsl_dist.reports.svg import picture
+from gzsl_dist.results.canvas import one_axes
+from gzsl_dist.results.svg import picture
 from gzsl_dist.run.metrics import read_metrics
 from gzsl_dist.run.result import Result
 

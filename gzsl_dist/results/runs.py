@@ -16,10 +16,10 @@ from gzsl_dist.config.nested import flat
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.confusion import read_confusion
 from gzsl_dist.evaluation.representation import read_representation
+from gzsl_dist.results.statistics import Estimate
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.run.metrics import read_metrics
 from gzsl_dist.run.result import Result
-from gzsl_dist.sweeps.statistics import Estimate
 
 MOST_SETTINGS = 3  # that a name tells before it falls back to a run's name
 

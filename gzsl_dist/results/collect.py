@@ -9,9 +9,9 @@ from typing import Any
 
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import read_json_object
+from gzsl_dist.results.statistics import Difference, Estimate, paired_difference
 from gzsl_dist.run.selection import Selection
 from gzsl_dist.sweeps.plan import Task
-from gzsl_dist.sweeps.statistics import Difference, Estimate, paired_difference
 
 FIGURES = ("U", "S", "H", "T1", "AUSUC")
 SEARCH_FIGURES = ("H", "T1", "U", "S", "AUSUC", "raw_H", "steps", "factor")

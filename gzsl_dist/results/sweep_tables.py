@@ -9,12 +9,12 @@ import json
 import math
 from collections.abc import Sequence
 
-from gzsl_dist.reports.html import html_table, page
-from gzsl_dist.reports.table import Table
-from gzsl_dist.sweeps.collect import Comparison, Group, compare
-from gzsl_dist.sweeps.separation import NOTE as SEPARATION_NOTE
-from gzsl_dist.sweeps.separation import separation_table
-from gzsl_dist.sweeps.statistics import Estimate
+from gzsl_dist.results.collect import Comparison, Group, compare
+from gzsl_dist.results.html import html_table, page
+from gzsl_dist.results.separation import NOTE as SEPARATION_NOTE
+from gzsl_dist.results.separation import separation_table
+from gzsl_dist.results.statistics import Estimate
+from gzsl_dist.results.table import Table
 
 NOTE = (
     "Mean over seeds, in percent, and half the width of its 95 % interval (Student's t); one seed "

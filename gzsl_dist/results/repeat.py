@@ -8,7 +8,7 @@ from typing import Any
 from gzsl_dist.config import Config
 from gzsl_dist.config.command_line import values_to_start_from
 from gzsl_dist.config.nested import flat, merge
-from gzsl_dist.reports.runs import FinishedRun
+from gzsl_dist.results.runs import FinishedRun
 
 
 def repeat_command(run: FinishedRun) -> str:

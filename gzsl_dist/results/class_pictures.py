@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gzsl_dist.evaluation.representation import GROUPS
-from gzsl_dist.reports.canvas import COLORS, blank, one_axes, styles
-from gzsl_dist.reports.runs import Group
-from gzsl_dist.reports.tables import class_accuracies, confusion_shares, spaces_of
+from gzsl_dist.results.canvas import COLORS, blank, one_axes, styles
+from gzsl_dist.results.runs import Group
+from gzsl_dist.results.tables import class_accuracies, confusion_shares, spaces_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

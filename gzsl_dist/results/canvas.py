@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gzsl_dist.reports.runs import Group
+from gzsl_dist.results.runs import Group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

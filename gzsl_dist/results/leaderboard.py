@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gzsl_dist.errors import InputError
-from gzsl_dist.sweeps.statistics import Estimate, paired_difference
-from gzsl_dist.sweeps.tables import markdown_table
+from gzsl_dist.results.statistics import Estimate, paired_difference
+from gzsl_dist.results.sweep_tables import markdown_table
 
 FIGURES = ("U", "S", "H", "T1", "AUSUC")
 COMPARED = ("AUSUC", "T1", "H")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from html import escape
 
-from gzsl_dist.reports import class_pictures, curves, tables
-from gzsl_dist.reports.html import (
+from gzsl_dist.results import class_pictures, curves, tables
+from gzsl_dist.results.html import (
     figure,
     figures,
     folded,
@@ -16,10 +16,10 @@ from gzsl_dist.reports.html import (
     section,
     text,
 )
-from gzsl_dist.reports.repeat import repeat_command
-from gzsl_dist.reports.runs import Group, notes
-from gzsl_dist.reports.svg import picture
-from gzsl_dist.reports.table import Table
+from gzsl_dist.results.repeat import repeat_command
+from gzsl_dist.results.runs import Group, notes
+from gzsl_dist.results.svg import picture
+from gzsl_dist.results.table import Table
 
 Section = tuple[str, str, list[str]]
 """Its name in links, its title, its HTML parts."""

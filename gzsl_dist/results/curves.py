@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gzsl_dist.reports.canvas import COLORS, DASHES, blank, one_axes, styles
-from gzsl_dist.reports.runs import Group
-from gzsl_dist.reports.tables import percent
+from gzsl_dist.results.canvas import COLORS, DASHES, blank, one_axes, styles
+from gzsl_dist.results.runs import Group
+from gzsl_dist.results.tables import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,9 +10,8 @@ from rich.table import Table
 
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import atomic_write
-from gzsl_dist.sweeps.collect import Group, collect
-from gzsl_dist.sweeps.plan import Task
-from gzsl_dist.sweeps.tables import (
+from gzsl_dist.results.collect import Group, collect
+from gzsl_dist.results.sweep_tables import (
     PAIRED_NOTE,
     comparison_table,
     comparisons_of,
@@ -24,6 +23,7 @@ from gzsl_dist.sweeps.tables import (
     to_markdown,
     to_png,
 )
+from gzsl_dist.sweeps.plan import Task
 
 FORMS: dict[str, Callable[[Sequence[Group]], str | bytes]] = {
     ".csv": to_csv,

@@ -26,9 +26,9 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.experiment import run as whole_run
 from gzsl_dist.experiment.run_directory import open_run_directory
 from gzsl_dist.report import main
-from gzsl_dist.reports.latex import escaped
-from gzsl_dist.reports.repeat import repeat_command
-from gzsl_dist.reports.runs import group_runs, read_runs
+from gzsl_dist.results.latex import escaped
+from gzsl_dist.results.repeat import repeat_command
+from gzsl_dist.results.runs import group_runs, read_runs
 from gzsl_dist.training.stop_signal import StopSignal
 
 VOID = {"meta", "img", "wbr"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gzsl_dist.sweeps.collect import Group
-from gzsl_dist.sweeps.statistics import paired_difference
+from gzsl_dist.results.collect import Group
+from gzsl_dist.results.statistics import paired_difference
 
 FIGURES = {
     "margin": "margin", "overlap": "overlap", "silhouette": "silhouette", "map_at_r": "mAP@R",

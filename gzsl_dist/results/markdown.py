@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gzsl_dist.reports import tables
-from gzsl_dist.reports.repeat import repeat_command
-from gzsl_dist.reports.runs import Group, notes
-from gzsl_dist.reports.table import Table
+from gzsl_dist.results import tables
+from gzsl_dist.results.repeat import repeat_command
+from gzsl_dist.results.runs import Group, notes
+from gzsl_dist.results.table import Table
 
 
 def markdown_report(groups: Sequence[Group]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from gzsl_dist.reports import tables
-from gzsl_dist.reports.runs import Group, notes
+from gzsl_dist.results import tables
+from gzsl_dist.results.runs import Group, notes
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",

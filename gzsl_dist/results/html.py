@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from gzsl_dist.reports.table import Table
+from gzsl_dist.results.table import Table
 
 STYLE = """
 :root { color-scheme: light dark; --ground: #fff; --ink: #1b1f24; --quiet: #5b6570;

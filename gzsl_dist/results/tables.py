@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gzsl_dist.evaluation.representation import GROUPS
-from gzsl_dist.reports.runs import FinishedRun, Group
-from gzsl_dist.reports.table import Table
-from gzsl_dist.sweeps.statistics import Estimate
+from gzsl_dist.results.runs import FinishedRun, Group
+from gzsl_dist.results.statistics import Estimate
+from gzsl_dist.results.table import Table
 
 FIGURES = ("U", "S", "H", "T1", "AUSUC")
 RAW = ("U", "S", "H")
