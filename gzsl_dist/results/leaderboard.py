@@ -26,7 +26,8 @@ result. Made by
 NOTE = """
 *First row less this*: paired differences over the seeds that both have, first row less this one, in
 points, with half the width of their 95 % interval (paired t); * where it leaves out zero. Not
-corrected for their number. *Seconds* are those of a run's last start.
+corrected for their number. *Seconds* are those of a run's last start. A method that several studies
+have is told as the first of them has it.
 """
 
 
@@ -53,13 +54,16 @@ class Entry:
 
 
 def read_entries(files: Sequence[Path]) -> list[Entry]:
-    """All entries with runs, in the order of the files.
+    """All entries with runs, in the order of the files; of a method, those of its first file.
 
     Raises:
-        InputError: a file cannot be read, is something else, or a method is there twice.
+        InputError: a file cannot be read, is something else, or is named twice.
     """
     entries: list[Entry] = []
     for file in files:
+        if files.count(file) > 1:
+            raise InputError(f"{file}: named twice; name each file once")
+        taken = {(entry.problem, entry.method) for entry in entries}
         try:
             groups = json.loads(file.read_text(encoding="utf-8"))
             for group in groups:
@@ -67,7 +71,7 @@ def read_entries(files: Sequence[Path]) -> list[Entry]:
                 if any(name not in run for run in runs.values() for name in FIGURES):
                     raise ValueError("a run without U, S, H, T1 and AUSUC: a search, not a study")
                 name = _name(str(group["method"]), dict(group["settings"]), groups, group["data"])
-                if runs:
+                if runs and (group["data"], name) not in taken:
                     entries.append(Entry(str(group["data"]), name, file.stem, runs))
         except OSError as error:
             raise InputError(f"{file}: cannot be read ({error.strerror})") from None
@@ -75,13 +79,6 @@ def read_entries(files: Sequence[Path]) -> list[Entry]:
             raise InputError(
                 f"{file}: not what gzsl_dist.sweep collect --out FILE.json writes ({error})"
             ) from None
-    keys = [(entry.problem, entry.method) for entry in entries]
-    for key in keys:
-        if keys.count(key) > 1:
-            raise InputError(
-                f"{key[1]} on {key[0]} is there twice; name each file once, "
-                "and keep to one study a problem"
-            )
     if not entries:
         raise InputError(f"{', '.join(map(str, files))}: no run is in them")
     return entries

@@ -88,6 +88,23 @@ def test_other_files_are_refused(content: str, message: str, tmp_path: Path) -> 
         main([str(file), "--out", str(tmp_path / "page.md")])
 
 
+def test_of_a_method_in_two_studies_the_first_file_counts(files: list[str], tmp_path: Path) -> None:
+    again = json.loads(Path(files[0]).read_text())
+    for group in again:
+        group["runs"] = {
+            seed: run | dict.fromkeys(("U", "S", "H", "T1", "AUSUC"), 0.125)
+            for seed, run in group["runs"].items()
+        }
+    other = tmp_path / "again.json"
+    other.write_text(json.dumps(again))
+    pages = []
+    for order in ([*files, other], [other, *files]):
+        assert main([*map(str, order), "--out", str(tmp_path / "page.md")]) == 0
+        pages.append((tmp_path / "page.md").read_text())
+    assert "12.5" not in pages[0]
+    assert "12.5 ± 0.0" in pages[1]
+
+
 def test_a_file_named_twice_a_missing_one_and_a_wrong_ending_are_refused(
     files: list[str], tmp_path: Path
 ) -> None:
