@@ -63,6 +63,11 @@ class TrainSettings(Section):
         description="auto goes on from the run directory's newest checkpoint; never moves an "
         "earlier run aside; a run directory or checkpoint of another run is started from.",
     )
+    callbacks: Annotated[list[str], BeforeValidator(split_text)] = Field(
+        [],
+        description="Classes of your own that follow the training, as package.module.Class; with "
+        "commas. See docs/monitoring.md.",
+    )
     collective_timeout: PositiveInt = Field(
         300, description="Seconds that processes wait for each other before the job fails."
     )

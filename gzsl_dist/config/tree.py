@@ -31,6 +31,7 @@ FREE_TO_DIFFER = (
     "train.strategy",
     "train.zero_stage",
     "train.deepspeed_config",
+    "train.callbacks",
     "train.device",
     "train.collective_timeout",
     "train.stop_signals",

@@ -100,6 +100,11 @@ def prepare(folder: Path, processes: Processes) -> None:
     processes.once(make)
 
 
+def folder_of(folder: Path, step: int) -> Path:
+    """Where `save` puts the checkpoint of a step."""
+    return folder / f"step-{step:08d}"
+
+
 def save(
     folder: Path,
     state: SavedState,
@@ -124,7 +129,7 @@ def save(
     """
 
     def write() -> None:
-        final = folder / f"step-{state.step:08d}"
+        final = folder_of(folder, state.step)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with atomic_path(final, one_writer=True) as partial:

@@ -1,1 +1,21 @@
 """Losses: pure functions of tensors, one a file."""
+
+from gzsl_dist.losses.comparator import comparator_loss
+from gzsl_dist.losses.instance import instance_loss
+from gzsl_dist.losses.margin_softmax import margin_softmax_loss
+from gzsl_dist.losses.prototype import prototype_loss
+from gzsl_dist.losses.robust import robust_loss
+from gzsl_dist.losses.supcon import supcon_loss
+from gzsl_dist.losses.wgan import generator_loss, gradient_penalty, wasserstein_loss
+
+__all__ = [
+    "comparator_loss",
+    "generator_loss",
+    "gradient_penalty",
+    "instance_loss",
+    "margin_softmax_loss",
+    "prototype_loss",
+    "robust_loss",
+    "supcon_loss",
+    "wasserstein_loss",
+]

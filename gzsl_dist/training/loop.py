@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gzsl_dist.config import Config
+from gzsl_dist.config.nested import flat
 from gzsl_dist.data.batches import Batch, BatchSource
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.distributed import checkpoint
@@ -26,6 +27,7 @@ from gzsl_dist.monitoring.throughput import Throughput
 from gzsl_dist.run.files import TrainingFiles
 from gzsl_dist.training.anchor import fit_anchor
 from gzsl_dist.training.averages import AveragedWeights
+from gzsl_dist.training.callbacks import Callbacks, Training
 from gzsl_dist.training.embedding_losses import Losses
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
 from gzsl_dist.training.resume import Found, agreed_start, check_trained, made_for
@@ -294,7 +296,9 @@ def fit(
     pending = PendingLosses(processes, done + 1, [])
     throughput = Throughput(config.train, done, processes)
     latest: dict[str, float] = {}
+    followed = Training(title, directory, flat(config.model_dump()), steps, done)
     with (
+        Callbacks(config.train.callbacks, processes, followed) as callbacks,
         Logbook(directory, processes, done) as logbook,
         StepProgress(title, steps, done, processes) as progress,
         stop.in_steps(),
@@ -320,10 +324,12 @@ def fit(
                     latest |= logbook.look(step, networks, problem, config, scored)
                     latest |= oracle(step, networks) if oracle is not None else {}
                 logbook.write(step, latest)
+                callbacks.log(step, latest)
             if saving:
                 logbook.sync()
                 state = trainer.state(step, latest.get("validation/H") if validating else None)
                 checkpoint.save(folder, state, made, processes, config.checkpoint.keep)
+                callbacks.saved(step, checkpoint.folder_of(folder, step))
             if looking or saving:
                 throughput.restart(step)
             progress.advance(step, latest)
