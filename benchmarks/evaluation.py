@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     import torch
 
     torch.set_num_threads(1)
-    networks, problem, config = load(options)
+    networks, problem, config = load(options.run, options.data)
     print(
         f"{problem.note}; {len(problem.train)} real rows, {len(problem.classes)} classes; seconds"
         " of one thread's own computing\n"
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def load(options: argparse.Namespace) -> tuple[Any, Any, Any]:
+def load(run: Path, data: str | None) -> tuple[Any, Any, Any]:
     """Networks of the newest checkpoint of a run's selection, and its problem."""
     import torch
 
@@ -66,16 +66,18 @@ def load(options: argparse.Namespace) -> tuple[Any, Any, Any]:
     from gzsl_dist.data.load import load_dataset
     from gzsl_dist.data.problem import selection_problem
     from gzsl_dist.distributed import checkpoint
+    from gzsl_dist.run.files import RunFiles
     from gzsl_dist.training.loop import networks_for
     from gzsl_dist.training.resume import made_for
 
-    config = read_run_config(options.run)
-    dataset = load_dataset(options.data or config.data.path, "true")
+    config = read_run_config(run)
+    dataset = load_dataset(data or config.data.path, "true")
     problem = selection_problem(dataset, config)
     networks = networks_for(problem, config).to(torch.device("cpu"))
-    found = checkpoint.checkpoints(options.run / "selection" / "checkpoints")[-1]
+    found = checkpoint.checkpoints(RunFiles(run).folds(1)[0].checkpoints)[-1]
     made = made_for(problem, config, dataset.fingerprint)
-    checkpoint.restore(found, checkpoint.load(found, made, optimizers=False), networks)
+    saved = checkpoint.load(found, made, optimizers=False)
+    checkpoint.restore(found, saved, networks, averaged=True)
     return networks, problem, config
 
 

@@ -7,7 +7,7 @@
 test row is read. The bar is the best AUSUC of `ce_gzsl` within ``--steps``; who is above it rests.
 The published form (`benchmarks/published_ce_gzsl.py`) makes the same steps as `ce_gzsl`, so its
 time is that number of steps times its own seconds a step. Only steps are timed (what is measured
-costs all alike), and the anchor's search and fit, which are told apart.
+costs all alike), and the anchor's search and fit, listed separately.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from evaluation import processes
 
 ROOT = Path(__file__).parents[1]
 CONTENDERS = {
@@ -124,20 +126,12 @@ def start(file: Path, changes: list[str], seed: str, clock: Any) -> Contender:
     config = config_from_arguments(*parser.parse_known_args(arguments))
     dataset = load_dataset(config.data.path, config.data.in_memory)
     problem = selection_problem(dataset, config, 0)
-    alone = one_process()
+    alone = processes()
     begun = clock()
     if config.model.anchor != "none":
         config = with_anchor(config, choose_anchor([problem], config, alone))
     searched = clock() - begun
     return Contender(Trainer(problem, config, alone, SingleStrategy()), problem, config, searched)
-
-
-def one_process() -> Any:
-    import torch
-
-    from gzsl_dist.distributed.processes import Processes
-
-    return Processes(0, 1, torch.device("cpu"))
 
 
 def go_on(each: Contender, steps: int, clock: Any) -> None:
@@ -149,7 +143,7 @@ def go_on(each: Contender, steps: int, clock: Any) -> None:
     for step in range(done, done + steps):
         each.trainer.train_step(step)
     seconds += clock() - begun
-    networks, alone = each.trainer.evaluated_networks(), one_process()
+    networks, alone = each.trainer.evaluated_networks(), processes()
     classifier = fit_classifier(networks, each.problem, each.config, alone)
     scored = score_problem(networks, classifier, each.problem, each.config, alone)
     area = seen_unseen_curve(scored.seen, scored.unseen).area

@@ -100,19 +100,14 @@ def prepare(folder: Path, processes: Processes) -> None:
     processes.once(make)
 
 
-def folder_of(folder: Path, step: int) -> Path:
-    """Where `save` puts the checkpoint of a step."""
-    return folder / f"step-{step:08d}"
-
-
 def save(
     folder: Path,
     state: SavedState,
     made_for: dict[str, Any],
     processes: Processes,
     keep: int,
-) -> None:
-    """Write a checkpoint beside, rename it into place, and delete old ones.
+) -> Path:
+    """Write a checkpoint beside, rename it into place, and delete old ones; returns its folder.
 
     Checkpoints of later steps are damaged, or training would have resumed from them: they are
     moved aside, as ``later-step-<8 digits>``, so that they do not count as the newest.
@@ -127,9 +122,9 @@ def save(
     Raises:
         InputError: the folder cannot be written.
     """
+    final = folder / f"step-{state.step:08d}"
 
     def write() -> None:
-        final = folder_of(folder, state.step)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with atomic_path(final, one_writer=True) as partial:
@@ -149,6 +144,7 @@ def save(
             shutil.rmtree(old.path, ignore_errors=True)
 
     processes.once(write)
+    return final
 
 
 def _move_aside(later: Checkpoint) -> None:

@@ -66,7 +66,7 @@ def run(config: Config, processes: Processes, stop: StopSignal) -> Result | None
     settings = {name: str(value) for name, value in flat(config.model_dump()).items()}
     processes.agree(settings, "give all processes the same configuration file and options")
     strategy = processes.together(lambda: choose_strategy(config.train, processes))
-    processes.once(lambda: earlier_checkpoints(config.train.resume, "checkpoints"))
+    processes.once(lambda: earlier_checkpoints(config.train.resume))
     dataset = processes.together(lambda: load_dataset(config.data.path, config.data.in_memory))
     processes.agree(
         {
@@ -191,5 +191,5 @@ def train(
         fingerprint=selection.fingerprint,
         stop=stop,
         oracle=oracle if config.evaluation.oracle else None,
-        start=processes.once(lambda: earlier_checkpoints(config.train.resume, "checkpoints")),
+        start=processes.once(lambda: earlier_checkpoints(config.train.resume)),
     )

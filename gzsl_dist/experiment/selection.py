@@ -120,9 +120,7 @@ def _train_fold(
         stop=stop,
         validate=validate,
         # only steps that all folds were measured at count, so several folds all start anew
-        start=processes.once(
-            lambda: earlier_checkpoints(config.train.resume, "selection/checkpoints")
-        )
+        start=processes.once(lambda: earlier_checkpoints(config.train.resume, selection=True))
         if folds == 1
         else None,
         split=f"{fold + 1} of {folds}, seed {config.train.seed}, "

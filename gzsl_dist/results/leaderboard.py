@@ -27,7 +27,7 @@ NOTE = """
 *First row less this*: paired differences over the seeds that both have, first row less this one, in
 points, with half the width of their 95 % interval (paired t); * where it leaves out zero. Not
 corrected for their number. *Seconds* are those of a run's last start. A method that several studies
-have is told as the first of them has it.
+have is reported as the first of them has it.
 """
 
 
@@ -71,6 +71,9 @@ def read_entries(files: Sequence[Path]) -> list[Entry]:
                 if any(name not in run for run in runs.values() for name in FIGURES):
                     raise ValueError("a run without U, S, H, T1 and AUSUC: a search, not a study")
                 name = _name(str(group["method"]), dict(group["settings"]), groups, group["data"])
+                here = [(each.problem, each.method) for each in entries if each.sweep == file.stem]
+                if (group["data"], name) in here:
+                    raise ValueError(f"{name} on {group['data']} is there twice")
                 if runs and (group["data"], name) not in taken:
                     entries.append(Entry(str(group["data"]), name, file.stem, runs))
         except OSError as error:

@@ -328,8 +328,8 @@ def fit(
             if saving:
                 logbook.sync()
                 state = trainer.state(step, latest.get("validation/H") if validating else None)
-                checkpoint.save(folder, state, made, processes, config.checkpoint.keep)
-                callbacks.saved(step, checkpoint.folder_of(folder, step))
+                saved = checkpoint.save(folder, state, made, processes, config.checkpoint.keep)
+                callbacks.saved(step, saved)
             if looking or saving:
                 throughput.restart(step)
             progress.advance(step, latest)

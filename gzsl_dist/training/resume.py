@@ -17,7 +17,7 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import trained_parameters
 from gzsl_dist.errors import InputError
 from gzsl_dist.monitoring.progress import say
-from gzsl_dist.run.files import TrainingFiles
+from gzsl_dist.run.files import RunFiles
 
 SHARE = "put it on storage that all machines of the job share"
 
@@ -53,12 +53,12 @@ def _made_for(sizes: tuple[int, int, int], config: Config, fingerprint: str) -> 
     }
 
 
-def earlier_checkpoints(resume: str, folder: str) -> Path | None:
+def earlier_checkpoints(resume: str, *, selection: bool = False) -> Path | None:
     """The checkpoints that `train.resume` names, if it is a path.
 
     Args:
         resume: auto, never, a run directory, or one checkpoint.
-        folder: which of a run's folders of checkpoints is meant, such as ``selection/checkpoints``.
+        selection: the training of selection is meant, not the last one.
 
     Returns:
         A folder of checkpoints or one checkpoint; None without a path, or where the path is one
@@ -69,17 +69,17 @@ def earlier_checkpoints(resume: str, folder: str) -> Path | None:
     """
     if resume in ("auto", "never"):
         return None
-    path = Path(resume)
-    if not checkpoint.checkpoints(path) and not checkpoint.checkpoints(
-        TrainingFiles(path).checkpoints
-    ):
+    path, files = Path(resume), RunFiles(Path(resume))
+    is_checkpoint = bool(checkpoint.checkpoints(path))
+    if not is_checkpoint and not checkpoint.checkpoints(files.checkpoints):
         raise InputError(
             f"train.resume {path}: no checkpoint there; name a run directory or one of its "
             "checkpoints/step-..., or use auto"
         )
-    if checkpoint.checkpoints(path):
-        return path if folder == "checkpoints" else None
-    return path / folder if checkpoint.checkpoints(path / folder) else None
+    if is_checkpoint:
+        return None if selection else path
+    folder = files.folds(1)[0].checkpoints if selection else files.checkpoints
+    return folder if checkpoint.checkpoints(folder) else None
 
 
 def agreed_list(folder: Path, processes: Processes) -> list[checkpoint.Checkpoint]:
@@ -183,8 +183,8 @@ def check_start(directory: Path, dataset: Dataset, config: Config) -> None:
         InputError: as in `find_start`.
     """
     sizes = dataset.features.shape[1], dataset.semantics.shape[1], len(dataset.seen_classes)
-    other = earlier_checkpoints(config.train.resume, "checkpoints")
+    other = earlier_checkpoints(config.train.resume)
     made = _made_for(sizes, config, dataset.fingerprint)
-    found = checkpoint.checkpoints(TrainingFiles(directory).checkpoints)
+    found = checkpoint.checkpoints(RunFiles(directory).checkpoints)
     earlier = checkpoint.checkpoints(other) if other is not None else []
     find_start(found, earlier, made, config.train.steps, lambda text: None)

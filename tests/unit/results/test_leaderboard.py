@@ -72,6 +72,9 @@ def test_figures_are_in_their_cells(files: list[str], tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+RUNS = {"0": dict.fromkeys(("U", "S", "H", "T1", "AUSUC"), 0.5)}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -79,6 +82,7 @@ def test_figures_are_in_their_cells(files: list[str], tmp_path: Path) -> None:
         ('{"a": 1}', "not what"),
         ('[{"data": "d", "method": "m", "settings": {}, "runs": {"0": {"H": 1}}}]', "a search"),
         ("[]", "no run is in them"),
+        (json.dumps(2 * [{"data": "d", "method": "m", "settings": {}, "runs": RUNS}]), "m on d is"),
     ],
 )
 def test_other_files_are_refused(content: str, message: str, tmp_path: Path) -> None:
