@@ -68,7 +68,8 @@ def read_entries(files: Sequence[Path]) -> list[Entry]:
             groups = json.loads(file.read_text(encoding="utf-8"))
             for group in groups:
                 runs = {int(seed): dict(run) for seed, run in group["runs"].items()}
-                if any(name not in run for run in runs.values() for name in FIGURES):
+                searched = any("factor" in run for run in runs.values())  # on validation classes
+                if searched or any(name not in run for run in runs.values() for name in FIGURES):
                     raise ValueError("a run without U, S, H, T1 and AUSUC: a search, not a study")
                 name = _name(str(group["method"]), dict(group["settings"]), groups, group["data"])
                 here = [(each.problem, each.method) for each in entries if each.sweep == file.stem]

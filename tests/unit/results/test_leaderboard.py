@@ -72,6 +72,7 @@ def test_figures_are_in_their_cells(files: list[str], tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+ROOT = Path(__file__).parents[3]
 RUNS = {"0": dict.fromkeys(("U", "S", "H", "T1", "AUSUC"), 0.5)}
 
 
@@ -82,6 +83,7 @@ RUNS = {"0": dict.fromkeys(("U", "S", "H", "T1", "AUSUC"), 0.5)}
         ('{"a": 1}', "not what"),
         ('[{"data": "d", "method": "m", "settings": {}, "runs": {"0": {"H": 1}}}]', "a search"),
         ("[]", "no run is in them"),
+        ((ROOT / "docs/results/cub_sent_search.json").read_text(), "a search, not a study"),
         (json.dumps(2 * [{"data": "d", "method": "m", "settings": {}, "runs": RUNS}]), "m on d is"),
     ],
 )
