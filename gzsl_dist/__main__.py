@@ -1,15 +1,17 @@
 """All commands by one name: ``gzsl COMMAND ...`` or ``python -m gzsl_dist COMMAND ...``.
 
 ``gzsl train`` is ``python -m gzsl_dist.train``, and so on; launchers such as torchrun take the
-latter.
+latter. ``eval "$(register-python-argcomplete gzsl)"`` lets a shell complete commands and options.
 """
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
 
-from gzsl_dist.command import CommandParser, run_command
+from gzsl_dist import __version__
+from gzsl_dist.command import COMPLETION_VARIABLE, CommandParser, run_command
 
 COMMANDS = {
     "train": "select, train and measure one configuration",
@@ -24,6 +26,7 @@ COMMANDS = {
     "sweep": "many runs from one file",
     "leaderboard": "methods by problems on one page",
     "verify": "prove on this machine that training is exact",
+    "doctor": "list what is installed here, and what is missing",
     "job": "check what a cluster job is about to run",
 }
 
@@ -35,8 +38,18 @@ def main(arguments: list[str]) -> int:
         prog="gzsl", description=f"{(__doc__ or '').splitlines()[0]}\n\ncommands:\n{listed}"
     )
     parser.usage = "%(prog)s COMMAND [...]; %(prog)s COMMAND --help tells more"
-    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND")
-    name = parser.parse_args(arguments[:1]).command
+    parser.add_argument("--version", action="version", version=f"gzsl_dist {__version__}")
+    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", nargs="?")
+    # A shell that completes gives the line so far instead of arguments.
+    words = f"{os.environ.get('COMP_LINE', '')}|".split()[1:]
+    if COMPLETION_VARIABLE in os.environ and len(words) > 1 and words[0] in COMMANDS:
+        os.environ[COMPLETION_VARIABLE] = "2"  # words before the options
+        name = words[0]
+    else:
+        name = parser.parse_args(arguments[:1]).command
+    if name is None:
+        parser.print_help()
+        return 0
     module = f"gzsl_dist.{name}"
     sys.argv = [f"gzsl {name}", *arguments[1:]]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

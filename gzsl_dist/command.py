@@ -7,10 +7,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from gzsl_dist.distributed.launch_environment import is_one_of_several, is_reporting_process
 from gzsl_dist.errors import (
@@ -29,12 +29,20 @@ OUTCOME_VARIABLE = "GZSL_OUTCOME_FILE"
 TORCHRUN_VARIABLE = "TORCHELASTIC_ERROR_FILE"
 """Where torchrun looks for what the box says that it closes a failed job with."""
 
+COMPLETION_VARIABLE = "_ARGCOMPLETE"
+"""Set by a shell that asks for completions (docs/commands.md), to the words before the options."""
+
+PIPE_CLOSED = 141
+"""Exit code where a reader such as ``head`` has what it wants: 128 and SIGPIPE, as of a shell."""
+
 SILENT_SECONDS = 5.0
 """How long a process that leaves the telling to another stays: launchers end all when one ends."""
 
 
 class CommandParser(argparse.ArgumentParser):
     """A parser that tells an error in one line, with exit code 2, and guesses no abbreviations."""
+
+    _completing = False
 
     def __init__(self, *, prog: str, description: str | None) -> None:
         super().__init__(
@@ -43,6 +51,17 @@ class CommandParser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> Any:
+        """As argparse's; where a shell asks for completions, print them and exit."""
+        if COMPLETION_VARIABLE in os.environ and not self._completing:
+            import argcomplete
+
+            CommandParser._completing = True  # it calls this method again
+            argcomplete.autocomplete(self)
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Raise `InputError` instead of printing the usage."""
@@ -102,6 +121,10 @@ def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> NoRet
         code = error.exit_code
         if isinstance(error, PreemptedError) and os.environ.get(OUTCOME_VARIABLE):
             code = 0  # told by the file: torchrun shall neither restart nor print a traceback
+    except SystemExit as end:  # of --help
+        code = end.code if isinstance(end.code, int) else 0
+    except BrokenPipeError:
+        code = PIPE_CLOSED
     except OSError as error:  # a disk that is full, a folder without permission
         failure = system_error(error)
         tell(str(failure))
@@ -111,7 +134,11 @@ def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> NoRet
         if is_reporting_process():
             tell("interrupted", prefix="")
         code = InterruptedRunError.exit_code
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = PIPE_CLOSED
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # flushed again at exit
     sys.stderr.flush()
     if silent:
         time.sleep(SILENT_SECONDS)

@@ -42,10 +42,10 @@ class PreemptedError(GzslError):
     """A signal asked to stop and a checkpoint was saved; the same command resumes."""
 
     exit_code = 75
+    is_failure = False
 
 
 class InterruptedRunError(PreemptedError):
     """A person pressed Ctrl-C: no failure, and nothing that a scheduler should start again."""
 
     exit_code = 130
-    is_failure = False

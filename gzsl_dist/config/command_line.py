@@ -6,6 +6,7 @@ import argparse
 import difflib
 import types
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -17,6 +18,23 @@ from gzsl_dist.config.files import read_settings
 from gzsl_dist.config.nested import merge
 from gzsl_dist.config.tree import Config
 from gzsl_dist.errors import InputError
+
+HABITS = {
+    "lr": "train.learning_rate",
+    "epochs": "train.steps",
+    "nepoch": "train.steps",
+    "niter": "train.steps",
+    "bs": "train.batch_size",
+    "manualSeed": "train.seed",
+    "nz": "model.noise_dim",
+    "syn_num": "evaluation.rows_per_class",
+    "dataset": "data.path",
+    "output_dir": "run.dir",
+    "out": "run.dir",
+}
+"""What other programs of the field call a setting."""
+
+PROCESSES = ("gpus", "ngpu", "num_gpus", "nproc", "nproc_per_node", "world_size")
 
 
 def setting_fields(
@@ -43,13 +61,20 @@ def add_setting_arguments(parser: argparse.ArgumentParser) -> None:
             groups[section] = parser.add_argument_group(section)
         default = field.get_default(call_default_factory=False)
         shown = "null" if default is None else default
-        groups[section].add_argument(
+        hint = value_hint(field.annotation)
+        option = groups[section].add_argument(
             f"--{name}",
-            metavar=value_hint(field.annotation),
+            metavar=hint,
             help=f"{field.description} [{shown}]".replace("%", "%%"),
             default=argparse.SUPPRESS,
             dest=name,
         )
+        if "|" in hint:  # what a shell completes (argcomplete); pydantic checks the value
+            option.completer = partial(_choices, hint)  # type: ignore[attr-defined]
+
+
+def _choices(hint: str, **_: Any) -> list[str]:
+    return hint.split("|")
 
 
 def config_from_arguments(arguments: argparse.Namespace, unknown: Sequence[str]) -> Config:
@@ -106,10 +131,12 @@ def _validated(values: dict[str, Any], given: dict[str, Any], file: str | None) 
 def _nearest(name: str) -> str:
     known = [known for known, _ in setting_fields()]
     wanted = name.lstrip("-").split("=")[0]
-    close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
-    if not close:
-        last = wanted.split(".")[-1]
-        close = [name for name in known if name.split(".")[-1] == last][:1]
+    last = wanted.split(".")[-1].replace("-", "_")
+    if last in PROCESSES:
+        return "; a process for each: torchrun --nproc_per_node=N -m gzsl_dist.train ..."
+    same = [HABITS[last]] if last in HABITS else [n for n in known if n.split(".")[-1] == last]
+    close = same if last in HABITS or "." not in wanted else []
+    close = close or difflib.get_close_matches(wanted, known, n=1, cutoff=0.5) or same
     prefix = "--" if name.startswith("-") else ""
     return f"; did you mean {prefix}{close[0]}?" if close else "; --help lists all"
 

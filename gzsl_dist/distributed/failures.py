@@ -102,7 +102,7 @@ def _failure_of(error: Exception, rank: int) -> Exception:
             f"process {rank}: another process of the job is gone or does not answer "
             f"({' '.join(str(error).split())[:160]}); the same command resumes"
         )
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # as of | head
         return system_error(error)
     return error
 

@@ -23,9 +23,9 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def say(processes: Processes, text: str) -> None:
-    """Print a line once for the whole job."""
+    """Print a line once for the whole job, in logs with the time of day."""
     if processes.tells_progress:
-        print(text, flush=True)
+        print(text if sys.stdout.isatty() else f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 class StepProgress:
@@ -40,7 +40,7 @@ class StepProgress:
 
     def __init__(self, title: str, steps: int, done: int, processes: Processes) -> None:
         self.title, self.steps, self.first_step = title, steps, done
-        self._quiet = not processes.tells_progress
+        self._processes, self._quiet = processes, not processes.tells_progress
         self._started = self._last_line = time.monotonic()
         self._bar: Progress | None = None
         if not self._quiet and sys.stdout.isatty():
@@ -51,29 +51,31 @@ class StepProgress:
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
+                TextColumn("{task.fields[rate]}"),
                 TextColumn("{task.fields[latest]}"),
                 console=Console(),
             )
-            self._task = self._bar.add_task(title, total=steps, completed=done, latest="")
+            self._task = self._bar.add_task(title, total=steps, completed=done, rate="", latest="")
 
     def advance(self, step: int, latest: Mapping[str, float]) -> None:
         """Show that `step` steps are done; `latest` is the last logged line."""
         if self._quiet:
             return
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in _shown(latest).items())
-        if self._bar is not None:
-            self._bar.update(self._task, completed=step, latest=numbers)
-            return
         now = time.monotonic()
+        rate = (step - self.first_step) / max(now - self._started, 1e-9)
+        if self._bar is not None:
+            shown = f"{rate:.2f} steps/s"
+            self._bar.update(self._task, completed=step, rate=shown, latest=numbers)
+            return
         if now - self._last_line < SECONDS_BETWEEN_LINES and step < self.steps:
             return
         self._last_line = now
-        rate = (step - self.first_step) / max(now - self._started, 1e-9)
         left = (self.steps - step) / max(rate, 1e-9)
-        print(
+        say(
+            self._processes,
             f"{self.title}: step {step}/{self.steps}, {rate:.2f} steps/s, "
             f"{_duration(left)} left  {numbers}",
-            flush=True,
         )
 
     def __enter__(self) -> StepProgress:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from gzsl_dist import command
-from gzsl_dist.errors import DivergedError, InputError, OtherProcessError
+from gzsl_dist.errors import DivergedError, InputError, OtherProcessError, PreemptedError
 
 
 class Ended(BaseException):
@@ -100,3 +101,31 @@ def test_a_success_takes_back_what_an_earlier_attempt_reported(
         command.run_command(lambda arguments: 0, [])
     assert end.value.args[0] == 0
     assert outcome.exists() == stays
+
+
+def test_a_save_at_a_signal_is_no_error(
+    waits: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert failing(PreemptedError("stopped by a signal")) == (0, 75)
+    assert capsys.readouterr().err == "stopped by a signal\n"
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_has_gone_is_met_quietly(
+    lines: int, waits: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of ``| head``, while lines are printed or when the last of them are flushed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    def main(arguments: list[str]) -> int:
+        for line in range(lines):
+            print(line)
+        return 0
+
+    with open(writer, "w") as pipe, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", pipe)
+        with pytest.raises(SystemExit) as end:
+            command.run_command(main, [])
+    assert end.value.code == 141
+    assert capsys.readouterr().err == ""

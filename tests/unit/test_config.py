@@ -97,6 +97,11 @@ def test_values_are_typed() -> None:
     [
         (["--train.stepz", "3"], r"unknown option --train.stepz; did you mean --train.steps\?"),
         (["--steps", "3"], r"did you mean --train.steps\?"),
+        (["--lr", "1e-3"], r"did you mean --train.learning_rate\?"),
+        (["--epochs", "3"], r"did you mean --train.steps\?"),
+        (["--batch-size", "3"], r"did you mean --train.batch_size\?"),
+        (["--seed", "3"], r"did you mean --train.seed\?"),
+        (["--gpus", "2"], "torchrun --nproc_per_node=N -m gzsl_dist.train"),
         (["--train.steps", "-3"], "train.steps = '-3': .*greater than or equal to 1"),
         (["--train.steps", "0"], "train.steps"),
         (["--train.learning_rate", "0"], "train.learning_rate"),

@@ -1,0 +1,138 @@
+"""List what is installed here, and what is missing: ``python -m gzsl_dist.doctor``.
+
+Versions, devices, optional packages with the command that installs them, what carries tensors
+between processes, launchers, limits, and the data files in ``data/``. Whether training is exact
+here is what ``gzsl_dist.verify`` checks.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import resource
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from gzsl_dist import __version__
+from gzsl_dist.command import CommandParser, run_command
+from gzsl_dist.errors import InputError
+
+FILES_NEEDED = 4096
+"""Open files that a job of hundreds of processes with many shards may need on its first machine."""
+
+
+def main(arguments: list[str]) -> int:
+    """Print a line for each thing that is here or missing.
+
+    Raises:
+        InputError: a package that every training needs is missing.
+    """
+    parser = CommandParser(prog="python -m gzsl_dist.doctor", description=__doc__)
+    parser.add_argument("--data", type=Path, default="data", help="folder of data files [data]")
+    options = parser.parse_args(arguments)
+    _line("gzsl_dist", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
+    packages = required_packages()
+    missing = {extra: _packages(extra, names) for extra, names in packages.items()}
+    if missing[""]:
+        raise InputError(f"missing: {' '.join(missing[''])}; pip install {' '.join(missing[''])}")
+    for name, found in (*_torch(), *_machine()):
+        _line(name, found)
+    for name, found in _data(options.data):
+        _line(name, found)
+    return 0
+
+
+def _line(name: str, found: str) -> None:
+    print(f"{name:<14} {found}")
+
+
+def required_packages() -> dict[str, list[str]]:
+    """Packages by extra, "" for those that are always needed, as the installed metadata lists them.
+
+    Raises:
+        InputError: gzsl_dist itself is not installed.
+    """
+    try:
+        listed = importlib.metadata.requires("gzsl_dist") or []
+    except importlib.metadata.PackageNotFoundError:
+        raise InputError("gzsl_dist is not installed, only found; pip install -e .") from None
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for text in listed:
+        extra = re.search(r"""extra == ["']([\w-]+)""", text)
+        if extra is None or extra[1] != "dev":
+            found[extra[1] if extra else ""].append(re.split(r"[^\w.-]", text)[0])
+    return found
+
+
+def _packages(extra: str, names: list[str]) -> list[str]:
+    """Print the versions of an extra's packages; those that are missing."""
+    versions, missing = [], []
+    for name in names:
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        install = f"pip install 'gzsl_dist[{extra}]'" if extra else f"pip install {' '.join(names)}"
+        versions.append(f"missing {', '.join(missing)}: {install}")
+    _line(f"[{extra}]" if extra else "packages", ", ".join(versions))
+    return missing
+
+
+def _torch() -> Iterator[tuple[str, str]]:
+    import torch
+    import torch.distributed as dist
+
+    from gzsl_dist.distributed.allotted_gpus import unused_gpus_warning
+
+    devices = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
+    yield "devices", ", ".join(devices) or unused_gpus_warning() or f"CPU only (torch: {built})"
+    carriers = {
+        "gloo": dist.is_gloo_available(),
+        "NCCL": dist.is_nccl_available(),
+        "MPI": dist.is_mpi_available(),
+    }
+    names = [name if there else f"no {name}" for name, there in carriers.items()]
+    yield "communication", f"{', '.join(names)} (CPUs need gloo, GPUs NCCL; MPI is not used)"
+
+
+def _machine() -> Iterator[tuple[str, str]]:
+    from gzsl_dist.data.memory import free_host_bytes
+
+    memory = free_host_bytes() / 1e9
+    yield "machine", f"{len(os.sched_getaffinity(0))} CPU cores, {memory:.1f} GB of memory free"
+    programs = ("torchrun", "srun", "deepspeed", "mpirun", os.environ.get("CXX", "g++"))
+    found = [name if shutil.which(name) else f"no {name}" for name in programs]
+    yield "programs", f"{', '.join(found)} (the last for train.compile)"
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    few = f"; for large jobs: ulimit -n {min(hard, FILES_NEEDED)}" if soft < FILES_NEEDED else ""
+    yield "open files", f"{soft} (at most {hard}){few}"
+
+
+def _data(folder: Path) -> Iterator[tuple[str, str]]:
+    from gzsl_dist.planning.shapes import shape_of_data
+
+    yield "data", "digits (embedded)"
+    for path in sorted([*folder.glob("*.h5"), *folder.glob("*/dataset.h5")]):
+        try:
+            shape = shape_of_data(str(path))
+        except InputError as error:
+            yield "", f"{error}"
+        else:
+            yield (
+                "",
+                (
+                    f"{path}: {shape.seen_count} seen classes, {shape.rows} training rows, "
+                    f"d_x {shape.feature_dim}, d_a {shape.semantic_dim}"
+                ),
+            )
+
+
+if __name__ == "__main__":
+    run_command(main, sys.argv[1:])
