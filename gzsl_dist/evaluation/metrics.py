@@ -101,10 +101,10 @@ class Metrics:
 
 def per_class_accuracy(labels: Integers, predictions: Integers) -> dict[int, float]:
     """Top-1 accuracy of each class that occurs in `labels`."""
-    return {
-        int(label): float(np.mean(predictions[labels == label] == label))
-        for label in np.unique(labels)
-    }
+    classes, numbers = np.unique(labels, return_inverse=True)
+    correct = np.bincount(numbers, weights=predictions == labels)
+    accuracies = correct / np.bincount(numbers, minlength=len(classes))
+    return dict(zip(classes.tolist(), accuracies.tolist(), strict=True))
 
 
 def harmonic_means(unseen: ArrayLike, seen: ArrayLike) -> Floats:
