@@ -67,8 +67,8 @@ def load(run: Path, data: str | None) -> tuple[Any, Any, Any]:
     from gzsl_dist.data.problem import selection_problem
     from gzsl_dist.distributed import checkpoint
     from gzsl_dist.run.files import RunFiles
-    from gzsl_dist.training.loop import networks_for
     from gzsl_dist.training.resume import made_for
+    from gzsl_dist.training.trainer import networks_for
 
     config = read_run_config(run)
     dataset = load_dataset(data or config.data.path, "true")

@@ -164,7 +164,7 @@ def step_against(size: str, sizes: list[int], repeats: int) -> Line:
 
     from gzsl_dist.distributed.processes import Processes
     from gzsl_dist.distributed.strategies import SingleStrategy
-    from gzsl_dist.training.loop import Trainer
+    from gzsl_dist.training.trainer import Trainer
 
     line = Line("critic step (iapc)", size, sizes)
     for value in sizes:

@@ -59,7 +59,7 @@ def growth(name: str, method: str, batch: int, side: str, published: bool) -> in
     from gzsl_dist.distributed.processes import Processes
     from gzsl_dist.distributed.strategies import SingleStrategy
     from gzsl_dist.monitoring.throughput import peak_bytes
-    from gzsl_dist.training.loop import Trainer
+    from gzsl_dist.training.trainer import Trainer
 
     torch.set_num_threads(1)
     sizes = step.SMALL if name == "cub_cpu" else {}

@@ -51,7 +51,7 @@ def measure(options: argparse.Namespace, micro: int | None) -> tuple[float, floa
     from gzsl_dist.distributed.processes import Processes
     from gzsl_dist.distributed.strategies import SingleStrategy
     from gzsl_dist.monitoring.throughput import peak_bytes
-    from gzsl_dist.training.loop import Trainer
+    from gzsl_dist.training.trainer import Trainer
 
     torch.set_num_threads(1)
     shapes = scaling.parse(["--batch-size", str(options.batch_size), "--strategy", "ddp"])

@@ -36,7 +36,8 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.distributed.strategies import SingleStrategy
     from gzsl_dist.monitoring.logbook import Logbook
     from gzsl_dist.monitoring.throughput import Throughput
-    from gzsl_dist.training.loop import PendingLosses, Trainer
+    from gzsl_dist.training.loop import PendingLosses
+    from gzsl_dist.training.trainer import Trainer
 
     torch.set_num_threads(1)
     shapes = scaling.parse(["--batch-size", str(options.batch_size), "--strategy", "ddp"])

@@ -108,7 +108,7 @@ def work(
 
     from gzsl_dist.distributed.choose_strategy import choose_strategy
     from gzsl_dist.distributed.processes import Processes
-    from gzsl_dist.training.loop import Trainer
+    from gzsl_dist.training.trainer import Trainer
 
     torch.set_num_threads(1)
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(world_size), "LOCAL_RANK": str(rank)}

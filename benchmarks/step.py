@@ -107,7 +107,7 @@ def measure(
     from gzsl_dist.config import Config
     from gzsl_dist.distributed.processes import Processes
     from gzsl_dist.distributed.strategies import SingleStrategy
-    from gzsl_dist.training.loop import Trainer
+    from gzsl_dist.training.trainer import Trainer
 
     shape = shape_of(name, batch)
     config = Config.model_validate(

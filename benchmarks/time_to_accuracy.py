@@ -118,7 +118,7 @@ def start(file: Path, changes: list[str], seed: str, clock: Any) -> Contender:
     from gzsl_dist.data.problem import selection_problem
     from gzsl_dist.distributed.strategies import SingleStrategy
     from gzsl_dist.training.anchor import choose_anchor, with_anchor
-    from gzsl_dist.training.loop import Trainer
+    from gzsl_dist.training.trainer import Trainer
 
     parser = argparse.ArgumentParser()
     add_setting_arguments(parser)

@@ -28,7 +28,7 @@ from gzsl_dist.evaluation.selection import fixed
 from gzsl_dist.inference.assemble import assemble
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.training.anchor import choose_anchor, with_anchor
-from gzsl_dist.training.loop import Trainer
+from gzsl_dist.training.trainer import Trainer
 
 NO_ROWS = np.empty(0, dtype=np.int64)
 

@@ -21,8 +21,8 @@ from gzsl_dist.evaluation.selection import fixed, needs_validation
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.run.selection import Selection
-from gzsl_dist.training.loop import networks_for
 from gzsl_dist.training.resume import fingerprint, made_for
+from gzsl_dist.training.trainer import networks_for
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from gzsl_dist.models.networks import build_networks
 from gzsl_dist.models.precision import network_dtype, network_precision
 from gzsl_dist.training.anchor import fit_anchor
 from gzsl_dist.training.embedding_losses import batch_losses
-from gzsl_dist.training.loop import batches_for, networks_for
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
+from gzsl_dist.training.trainer import batches_for, networks_for
 from gzsl_dist.verification.check import Check, Session, largest
 from gzsl_dist.verification.small import SmallTraining, small_config
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gzsl_dist.monitoring.throughput import peak_bytes
-from gzsl_dist.training.loop import Trainer
+from gzsl_dist.training.trainer import Trainer
 from gzsl_dist.verification.check import Check, Session, largest
 
 MORE = 1.25  # of the plan: what allocators and libraries add

@@ -21,8 +21,8 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import atomic_write
 from gzsl_dist.run.files import TrainingFiles
-from gzsl_dist.training.loop import Trainer
 from gzsl_dist.training.resume import Found
+from gzsl_dist.training.trainer import Trainer
 from gzsl_dist.verification.check import Check, Session, largest
 from gzsl_dist.verification.exactness import difference
 from gzsl_dist.verification.small import SmallTraining

@@ -12,8 +12,8 @@ from gzsl_dist.data.problem import Problem, final_problem
 from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy
-from gzsl_dist.training.loop import Trainer
 from gzsl_dist.training.resume import Found, made_for
+from gzsl_dist.training.trainer import Trainer
 from gzsl_dist.verification.check import Session
 
 NETWORKS = {

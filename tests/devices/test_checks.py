@@ -24,7 +24,7 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import MOMENTS, STEP, SingleStrategy, adam_state
 from gzsl_dist.evaluation import score, synthetic
 from gzsl_dist.monitoring import diagnostics
-from gzsl_dist.training.loop import Trainer
+from gzsl_dist.training.trainer import Trainer
 from tests.sizes import SMALL_NETWORKS
 
 from .simulated import CUDA, simulated_cuda

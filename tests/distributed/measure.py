@@ -24,7 +24,7 @@ from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.data.scaling import Scaling
 from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.training.loop import Trainer
+from gzsl_dist.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
 CLASSES, FEATURES, SEMANTICS, ROWS = 90, 256, 128, 400

@@ -16,7 +16,7 @@ from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.training.anchor import choose_anchor, class_means, fit_anchor
 from gzsl_dist.training.averages import AveragedWeights
-from gzsl_dist.training.loop import Trainer, networks_for
+from gzsl_dist.training.trainer import Trainer, networks_for
 
 from .spawn import run_processes
 

@@ -31,7 +31,7 @@ from gzsl_dist.evaluation.sharded_classifier import fit_softmax_sharded, sharded
 from gzsl_dist.evaluation.synthetic import synthetic_rows
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.generator import Generator
-from gzsl_dist.training.loop import networks_for
+from gzsl_dist.training.trainer import networks_for
 from tests.unit.bank.banks import ALONE, bank_info
 
 from .spawn import run_processes

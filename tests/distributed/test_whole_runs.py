@@ -26,7 +26,8 @@ from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.models.networks import build_networks
 from gzsl_dist.models.precision import network_dtype
-from gzsl_dist.training.loop import PendingLosses, Trainer
+from gzsl_dist.training.loop import PendingLosses
+from gzsl_dist.training.trainer import Trainer
 
 from . import plain
 from .spawn import run_processes

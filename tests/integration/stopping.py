@@ -16,7 +16,7 @@ from typing import Any
 from gzsl_dist.command import run_command
 from gzsl_dist.experiment import run
 from gzsl_dist.train import main
-from gzsl_dist.training.loop import Trainer
+from gzsl_dist.training.trainer import Trainer
 
 
 def stop_before(call: int, number: signal.Signals) -> None:

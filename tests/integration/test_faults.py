@@ -239,7 +239,7 @@ def test_an_error_of_one_process_in_a_step_is_told_by_it_and_in_torchruns_box(
         "from gzsl_dist.command import run_command\n"
         "from gzsl_dist.errors import InputError\n"
         "from gzsl_dist.train import main\n"
-        "from gzsl_dist.training.loop import Trainer\n"
+        "from gzsl_dist.training.trainer import Trainer\n"
         "step = Trainer.train_step\n"
         "def train_step(self, done):\n"
         f"    if done == 3 and os.environ['RANK'] == '{failing}':\n"

@@ -18,8 +18,8 @@ from gzsl_dist.data.problem import final_problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import trained_parameters
 from gzsl_dist.planning.table import amount, size
-from gzsl_dist.training.loop import networks_for
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective
+from gzsl_dist.training.trainer import networks_for
 from gzsl_dist.verification import machine, resume
 from gzsl_dist.verification.check import Session
 from gzsl_dist.verification.small import small_config

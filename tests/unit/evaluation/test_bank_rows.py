@@ -19,7 +19,7 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.bank_rows import bank_weights, check_fits
 from gzsl_dist.models.fingerprint import fingerprint
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.training.loop import networks_for
+from gzsl_dist.training.trainer import networks_for
 from tests.unit.bank.banks import ALONE, bank_info, row_values
 
 OURS = "d" * 64

@@ -31,7 +31,7 @@ from gzsl_dist.evaluation.representation import (
     write_representation,
 )
 from gzsl_dist.monitoring.diagnostics import overlap
-from gzsl_dist.training.loop import networks_for
+from gzsl_dist.training.trainer import networks_for
 
 SIZES = {
     "noise_dim": 8, "generator_hidden": 16, "critic_hidden": 8, "embedding_dim": 16,

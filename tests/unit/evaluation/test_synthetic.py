@@ -10,7 +10,7 @@ from gzsl_dist.data.draws import Stream, normals
 from gzsl_dist.data.problem import Rows, final_problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.synthetic import synthetic_rows
-from gzsl_dist.training.loop import networks_for
+from gzsl_dist.training.trainer import networks_for
 
 ALONE = Processes(0, 1, torch.device("cpu"), quiet=True)
 

@@ -14,7 +14,7 @@ from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import Problem, Rows, final_problem, selection_problem
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.monitoring.diagnostics import diagnose, frechet_distance, overlap, sample_groups
-from gzsl_dist.training.loop import networks_for
+from gzsl_dist.training.trainer import networks_for
 from tests.sizes import SMALL_NETWORKS
 
 CONFIG = Config.model_validate({"model": SMALL_NETWORKS})

@@ -14,7 +14,7 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.monitoring.matrix_products import MatrixFlops, peak_rate
 from gzsl_dist.planning.plan import make_plan
 from gzsl_dist.planning.shapes import shape_of_data
-from gzsl_dist.training.loop import Trainer
+from gzsl_dist.training.trainer import Trainer
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 

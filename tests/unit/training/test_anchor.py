@@ -24,10 +24,10 @@ from gzsl_dist.experiment import run as whole_run
 from gzsl_dist.experiment.run_directory import open_run_directory
 from gzsl_dist.models.anchor import PENALTIES, WIDTHS, best_left_out, regressions
 from gzsl_dist.training.anchor import choose_anchor, class_means, fit_anchor, with_anchor
-from gzsl_dist.training.loop import Trainer, networks_for
 from gzsl_dist.training.resume import made_for
 from gzsl_dist.training.stop_signal import StopSignal
 from gzsl_dist.training.trained import load_run
+from gzsl_dist.training.trainer import Trainer, networks_for
 
 ALONE = Processes(0, 1, torch.device("cpu"), quiet=True)
 SIZES = dict.fromkeys(

@@ -17,9 +17,9 @@ from gzsl_dist.models.networks import build_networks
 from gzsl_dist.planning.plan import make_plan
 from gzsl_dist.planning.shapes import DataShape
 from gzsl_dist.training.averages import AveragedWeights
-from gzsl_dist.training.loop import Trainer
 from gzsl_dist.training.resume import made_for
 from gzsl_dist.training.trained import load_run
+from gzsl_dist.training.trainer import Trainer
 
 from .test_anchor import ALONE, config, finish
 

@@ -16,9 +16,9 @@ from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.errors import InputError
 from gzsl_dist.experiment import run as whole_run
 from gzsl_dist.experiment.run_directory import locked, open_run_directory
-from gzsl_dist.training.loop import Trainer
 from gzsl_dist.training.resume import check_start
 from gzsl_dist.training.stop_signal import StopSignal
+from gzsl_dist.training.trainer import Trainer
 
 from .test_guard import ALONE, config, spoiled, train
 

@@ -12,7 +12,7 @@ from gzsl_dist.data.problem import final_problem
 from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import DivergedError
-from gzsl_dist.training.loop import Trainer
+from gzsl_dist.training.trainer import Trainer
 
 ALONE = Processes(0, 1, torch.device("cpu"), quiet=True)
 

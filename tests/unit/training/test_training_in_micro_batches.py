@@ -11,7 +11,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import final_problem
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.training.loop import Trainer
+from gzsl_dist.training.trainer import Trainer
 
 from .test_guard import ALONE, config
 
