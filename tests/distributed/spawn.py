@@ -1,7 +1,7 @@
 """Run a function on several real processes that talk by gloo.
 
-They are forked from a server that has imported torch once, and runs no thread and no collective:
-every process a new one, without two seconds of imports each.
+They are forked from the server of `tests.forked`: every process a new one, without seconds of
+imports each.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import tempfile
 from collections.abc import Callable
 from datetime import timedelta
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,8 @@ import torch.multiprocessing as multiprocessing
 
 from gzsl_dist.distributed.processes import Processes
 
-PRELOADED = ["gzsl_dist.training.loop"]
+from ..forked import START_METHOD
+
 PATIENCE = timedelta(seconds=300)  # machines of CI are slow and busy
 
 
@@ -30,12 +30,11 @@ def run_processes(world_size: int, function: Callable[..., Any], *arguments: Any
     The function must be importable and return tensors, numbers, or containers of them.
     """
     with tempfile.TemporaryDirectory() as folder:
-        get_context("forkserver").set_forkserver_preload(PRELOADED)
         multiprocessing.start_processes(
             _work,
             args=(world_size, folder, function, arguments),
             nprocs=world_size,
-            start_method="forkserver",
+            start_method=START_METHOD,
         )
         return [
             torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(world_size)

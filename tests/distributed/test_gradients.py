@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -78,6 +83,48 @@ TOLERANCE = {False: 1e-5, True: 1e-10}  # float32, float64
 Gradients = dict[str, Tensor]
 
 
+@dataclass(frozen=True)
+class Case:
+    """How many processes compute gradients of how many rows, and by what."""
+
+    world_size: int
+    batch_size: int
+    strategy: str = "auto"
+    double: bool = False
+    micro: int | None = None
+    chunk: int | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float64 if self.double else torch.float32
+
+    def __str__(self) -> str:
+        parts = {"micro": self.micro, "chunk": self.chunk}
+        more = [f"{name} {size}" for name, size in parts.items() if size]
+        return f"{self.world_size}-{self.batch_size}-{self.strategy}-{self.dtype}-{'-'.join(more)}"
+
+
+STAGES = ["zero0", "zero1", "zero2", "zero3"] if importlib.util.find_spec("deepspeed") else []
+CASES = [
+    *(
+        Case(world_size, batch_size, double=double)
+        for world_size, batch_size in ((1, 24), (2, 24), (2, 11), (4, 24), (4, 11))
+        for double in (False, True)
+    ),
+    # the last one: a process with an empty micro-batch
+    *(
+        Case(*size, double=True, micro=micro)
+        for *size, micro in ((1, 24, 5), (2, 11, 2), (4, 11, 1))
+    ),
+    # 30 similarities at a time: two or three anchors, and two classes, on either process
+    Case(2, 11, double=True, chunk=30),
+    *(Case(2, 11, strategy, chunk=30) for strategy in STAGES[::3]),
+    *(Case(*size, strategy) for strategy in STAGES for size in ((1, 24), (2, 11), (4, 24))),
+    *(Case(2, 11, strategy, micro=2) for strategy in STAGES),
+]
+CASES.sort(key=lambda case: case.strategy)  # ZeRO 3 last: it changes torch's linear for good
+
+
 def setting(name: str, batch_size: int, strategy: str = "auto", micro: int | None = None) -> Config:
     """`strategy` is auto, or zero0 to zero3 for DeepSpeed; `micro` is the micro-batch size."""
     train: dict[str, object] = {"batch_size": batch_size, "micro_batch_size": micro}
@@ -138,36 +185,32 @@ def gradients_of(side: Trainable, config: Config) -> Gradients:
     }
 
 
-def distributed_gradients(
-    processes: Processes, name: str, batch_size: int, double: bool, strategy: str, micro: int | None
-) -> list[Gradients]:
-    """Gradients of the critic's and of the generator's step, as the strategy sums them."""
-    config = setting(name, batch_size, strategy, micro)
-    dtype = torch.float64 if double else torch.float32
-    found = []
-    for step in ("critic", "generator"):  # each from the start, as one step changes the weights
-        networks, semantics, batches = build(
-            config, dtype, processes.share(batch_size), processes.device
-        )
-        arguments = (networks, semantics, config, processes)
-        train = choose_strategy(config.train, processes)
-        critic_objective = CriticObjective(*arguments)
-        critic = train.wrap(critic_objective, config.train)
-        generator = train.wrap(GeneratorObjective(*arguments), config.train)
-        if step == "critic":
-            batch = batches.batch(0)
-            with torch.no_grad():
-                fake = networks.generator(batch.noise, semantics[batch.labels])
-            critic.step(batch, fake)
-            found.append(gradients_of(critic, config))
-            means = networks.state_dict().get("prototypes.means")
-            if means is not None:
-                found[0]["prototypes.means"] = means.cpu().clone()
-        else:
-            with frozen(critic_objective):
-                generator.step(batches.batch(1))
-            found.append(gradients_of(generator, config))
-    return found
+def distributed_gradients(processes: Processes, name: str, case: Case) -> list[Gradients]:
+    """Gradients of the critic's and of the generator's step, as the strategy sums them.
+
+    The generator's step comes first: the critic's needs no more of the generator than the rows that
+    it made before, and the generator's needs the critic as it was at the start.
+    """
+    config = setting(name, case.batch_size, case.strategy, case.micro)
+    networks, semantics, batches = build(
+        config, case.dtype, processes.share(case.batch_size), processes.device
+    )
+    arguments = (networks, semantics, config, processes)
+    train = choose_strategy(config.train, processes)
+    critic_objective = CriticObjective(*arguments)
+    critic = train.wrap(critic_objective, config.train)
+    generator = train.wrap(GeneratorObjective(*arguments), config.train)
+    batch = batches.batch(0)
+    with torch.no_grad():
+        fake = networks.generator(batch.noise, semantics[batch.labels])
+    with frozen(critic_objective):
+        generator.step(batches.batch(1))
+    critic.step(batch, fake)
+    found = gradients_of(critic, config)
+    means = networks.state_dict().get("prototypes.means")
+    if means is not None:
+        found["prototypes.means"] = means.cpu().clone()
+    return [found, gradients_of(generator, config)]
 
 
 def plain_gradients(
@@ -208,36 +251,18 @@ def part(batch: Batch, slots: slice) -> Batch:
 
 
 def all_distributed_gradients(
-    processes: Processes,
-    batch_size: int,
-    double: bool,
-    strategy: str,
-    micro: int | None,
-    chunk: int | None,
-) -> dict[str, list[Gradients]]:
-    if chunk is not None:
-        chunks.CHUNK = chunk  # this process ends with the comparison
-    return {
-        name: distributed_gradients(processes, name, batch_size, double, strategy, micro)
-        for name in SETTINGS
-    }
-
-
-def compare(
-    world_size: int,
-    batch_size: int,
-    double: bool,
-    strategy: str,
-    micro: int | None = None,
-    chunk: int | None = None,
-) -> None:
-    by_rank = run_processes(
-        world_size, all_distributed_gradients, batch_size, double, strategy, micro, chunk
-    )
-    for name in SETTINGS:
-        expected = plain_gradients(name, batch_size, double, world_size)
-        for rank, found in enumerate(by_rank):
-            assert_same(found[name], expected, double, (name, rank))
+    processes: Processes, cases: list[Case]
+) -> list[dict[str, list[Gradients]]]:
+    """By case and setting."""
+    found: list[dict[str, list[Gradients]]] = []
+    whole = chunks.CHUNK
+    for case in cases:
+        chunks.CHUNK = case.chunk or whole
+        found.append({})
+        for name in SETTINGS:
+            found[-1][name] = distributed_gradients(processes, name, case)
+            gc.freeze()  # ZeRO 3 collects garbage at every start, each time slower
+    return found
 
 
 def assert_same(
@@ -251,45 +276,32 @@ def assert_same(
             assert error < TOLERANCE[double], (where, side, parameter, float(error))
 
 
-@pytest.mark.parametrize("double", [False, True], ids=["float32", "float64"])
-@pytest.mark.parametrize(
-    ("world_size", "batch_size"), [(1, 24), (2, 24), (2, 11), (4, 24), (4, 11)]
-)
-def test_gradients_equal_plain_code(world_size: int, batch_size: int, double: bool) -> None:
-    compare(world_size, batch_size, double, "auto")
+@pytest.fixture(scope="module")
+def found() -> Callable[[Case], list[dict[str, list[Gradients]]]]:
+    """Gradients of a case by rank: all cases of a number of processes are of one start of them."""
+
+    @cache
+    def of_all(world_size: int) -> list[list[dict[str, list[Gradients]]]]:
+        cases = [case for case in CASES if case.world_size == world_size]
+        return run_processes(world_size, all_distributed_gradients, cases)
+
+    def of(case: Case) -> list[dict[str, list[Gradients]]]:
+        number = [each for each in CASES if each.world_size == case.world_size].index(case)
+        return [by_rank[number] for by_rank in of_all(case.world_size)]
+
+    return of
 
 
-@pytest.mark.parametrize("stage", [0, 1, 2, 3])
-@pytest.mark.parametrize(("world_size", "batch_size"), [(1, 24), (2, 11), (4, 24)])
-def test_gradients_under_zero_equal_plain_code(
-    world_size: int, batch_size: int, stage: int
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_gradients_equal_plain_code(
+    case: Case, found: Callable[[Case], list[dict[str, list[Gradients]]]]
 ) -> None:
-    pytest.importorskip("deepspeed")
-    compare(world_size, batch_size, False, f"zero{stage}")
-
-
-@pytest.mark.parametrize(
-    ("world_size", "batch_size", "micro"),
-    [(1, 24, 5), (2, 11, 2), (4, 11, 1)],  # the last one: a process with an empty micro-batch
-)
-def test_gradients_in_micro_batches_equal_plain_code(
-    world_size: int, batch_size: int, micro: int
-) -> None:
-    compare(world_size, batch_size, True, "auto", micro)
-
-
-@pytest.mark.parametrize("stage", [0, 1, 2, 3])
-def test_gradients_in_micro_batches_under_zero_equal_plain_code(stage: int) -> None:
-    pytest.importorskip("deepspeed")
-    compare(2, 11, False, f"zero{stage}", 2)
-
-
-@pytest.mark.parametrize("strategy", ["auto", "zero0", "zero3"])
-def test_gradients_in_chunks_equal_plain_code(strategy: str) -> None:
-    # 30 similarities at a time: two or three anchors, and two classes, on either process
-    if strategy != "auto":
-        pytest.importorskip("deepspeed")
-    compare(2, 11, strategy == "auto", strategy, None, 30)
+    """Of every setting, whole and in micro-batches and chunks, by DDP and under ZeRO 0 to 3."""
+    by_rank = found(case)
+    for name in SETTINGS:
+        expected = plain_gradients(name, case.batch_size, case.double, case.world_size)
+        for rank, ours in enumerate(by_rank):
+            assert_same(ours[name], expected, case.double, (name, rank))
 
 
 def test_compiled_gradients_equal_plain_code(monkeypatch: pytest.MonkeyPatch) -> None:
