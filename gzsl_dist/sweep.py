@@ -64,9 +64,9 @@ def main(arguments: list[str]) -> int:
 
         print_status([status_of(task) for task in tasks])
     else:
-        from gzsl_dist.results.sweep_files import report
+        from gzsl_dist.results.forms import report_sweep
 
-        report(tasks, options.sweep, options.out or [])
+        report_sweep(tasks, options.sweep, options.out or [])
     return 0
 
 

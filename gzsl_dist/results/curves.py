@@ -1,189 +1,160 @@
-"""Pictures over steps and over calibration factors; each has a text that says what it shows."""
+"""Pictures over steps and over calibration factors."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gzsl_dist.results.canvas import COLORS, DASHES, blank, one_axes, styles
-from gzsl_dist.results.runs import Group
-from gzsl_dist.results.tables import percent
+from gzsl_dist.results.picture import COLORS, DASHES, Picture, one_axes, styles
+from gzsl_dist.results.runs import Finished
+from gzsl_dist.results.tables import figure_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import FigureBase
 
 MOST_POINTS = 200  # of a curve over steps
 SIDES = {"critic": "critic side", "generator": "generator side"}
 
-
-def seen_unseen(groups: Sequence[Group]) -> Figure:
-    """Seen-unseen curves of all runs."""
-    figure, axes = one_axes()
-    draw_curves(axes, groups)
-    return figure
+Lines = list[dict[str, Any]]
+"""Of a file of metrics."""
 
 
-def draw_curves(axes: Axes, groups: Sequence[Group]) -> None:
-    """Curves, and on them where a run is with its factor (dot) and without (cross)."""
-    for group, style in styles(groups):
-        for number, run in enumerate(group.runs):
-            label = group.name if number == 0 else None
-            axes.plot(run.result.curve["U"], run.result.curve["S"], label=label, lw=1.3, **style)
-            for marker, at in (("o", vars(run.result)), ("x", run.result.raw)):
-                axes.plot([at["U"]], [at["S"]], marker, color=style["color"])
-    axes.set(xlabel="U", ylabel="S", xlim=(0, None), ylim=(0, None))
-    axes.legend(fontsize="small")
+def seen_unseen(groups: Sequence[Finished]) -> Picture:
+    """Curves of all runs, and on them where a run is with its factor (dot) and without (cross)."""
 
+    def draw(figure: FigureBase) -> None:
+        axes = one_axes(figure)
+        for group, style in styles(groups):
+            for number, run in enumerate(group.runs):
+                curve, label = run.result.curve, group.name if number == 0 else None
+                figures = run.figures
+                calibrated, without = (
+                    [figures[f"{raw}U"], figures[f"{raw}S"]] for raw in ("", "raw_")
+                )
+                axes.plot(*100 * np.array([curve["U"], curve["S"]]), label=label, lw=1.3, **style)
+                axes.plot(*100 * np.array(calibrated), "o", color=style["color"])
+                axes.plot(*100 * np.array(without), "x", color=style["color"])
+        axes.set(xlim=(0, None), ylim=(0, None))
+        axes.set(xlabel="U, %: ● calibrated, × uncalibrated", ylabel="S, test rows, %")
+        axes.legend(fontsize="small")
 
-def curves_text(groups: Sequence[Group]) -> str:
-    """What `seen_unseen` shows."""
     told = "; ".join(
-        f"{group.name}: area {percent(group.estimate(lambda run: run.result.AUSUC))}, with the "
-        f"factor at U {percent(group.estimate(lambda run: run.result.U))}, "
-        f"S {percent(group.estimate(lambda run: run.result.S))}"
+        "{}: area {}, with the factor at U {}, S {}".format(
+            group.name, *(figure_text(name, group.estimate(name)) for name in ("AUSUC", "U", "S"))
+        )
         for group in groups
     )
-    return f"Seen-unseen curves on test rows, in percent. {told}."
-
-
-def validation(groups: Sequence[Group]) -> Figure:
-    """H on validation classes over steps."""
-    figure, axes = one_axes()
-    draw_validation(axes, groups)
-    return figure
-
-
-def draw_validation(axes: Axes, groups: Sequence[Group]) -> None:
-    """H at the factor best for these rows."""
-    for group, style in styles(groups):
-        _over_steps(axes, group, [run.validation for run in group.runs], "validation/H", style, "o")
-    axes.set(xlabel="generator step", ylabel="H, validation classes", ylim=(0, None))
-    axes.legend(fontsize="small")
-
-
-def validation_text(groups: Sequence[Group]) -> str | None:
-    """What `validation` shows; None if no run was validated over steps."""
-    return _ends(
-        "H on validation classes over generator steps", groups, "validation", "validation/H"
+    return Picture(
+        "curves",
+        f"Seen-unseen curves on test rows, in percent. {told}.",
+        "Seen-unseen curves on test rows: what every calibration factor would give. Dot: with the "
+        "factor that validation classes chose; cross: uncalibrated.",
+        draw,
     )
 
 
-def losses(groups: Sequence[Group], side: str) -> Figure:
-    """Total loss of one side, ``critic`` or ``generator``, over steps."""
-    figure, axes = one_axes()
-    draw_losses(axes, groups, side)
-    return figure
+def validation(groups: Sequence[Finished]) -> Picture | None:
+    """H on validation classes over steps; None if no run was validated over steps."""
+    lines = [[run.validation for run in group.runs] for group in groups]
+    return _over_steps(
+        "validation", groups, lines, "validation/H", "H, validation classes, %",
+        "H on validation classes over generator steps, in percent",
+        "H on validation classes while training without them, at the factor best for them.",
+    )  # fmt: skip
 
 
-def draw_losses(axes: Axes, groups: Sequence[Group], side: str) -> None:
-    """One line a run."""
-    for group, style in styles(groups):
-        lines = [run.losses for run in group.runs]
-        _over_steps(axes, group, lines, f"{side}/total_loss", style)
-    axes.set(xlabel="generator step", ylabel=f"total loss, {SIDES[side]}")
-    axes.legend(fontsize="small")
+def losses(groups: Sequence[Finished], side: str) -> Picture | None:
+    """Total loss of one side, ``critic`` or ``generator``, over steps; None if no run has one."""
+    lines, called = [[run.losses for run in group.runs] for group in groups], SIDES[side]
+    return _over_steps(
+        f"loss-{side}", groups, lines, f"{side}/total_loss", f"total loss, {called}",
+        f"Total loss, {called}, over generator steps", f"Total loss, {called}, a line a run.",
+    )  # fmt: skip
 
 
-def losses_text(groups: Sequence[Group], side: str) -> str | None:
-    """What `losses` shows; None if no run has a loss."""
-    return _ends(
-        f"Total loss, {SIDES[side]}, over generator steps", groups, "losses", f"{side}/total_loss"
-    )
+def _over_steps(
+    name: str, groups: Sequence[Finished], lines: list[list[Lines]], figure_name: str, label: str,
+    shows: str, caption: str,
+) -> Picture | None:  # fmt: skip
+    """A logged figure, a line a run; None if no run logged it."""
+    told = [
+        _ends(each, figure_name, f"{group.name}, seed {run.seed}")
+        for group, of_group in zip(groups, lines, strict=True)
+        for run, each in zip(group.runs, of_group, strict=True)
+        if any(figure_name in line for line in each)
+    ]
+
+    def draw(figure: FigureBase) -> None:
+        axes, lowest = one_axes(figure), 0 if name == "validation" else None
+        for (group, style), of_group in zip(styles(groups), lines, strict=True):
+            found = [points for each in of_group if (points := _points(each, figure_name))[0]]
+            for number, points in enumerate(found):
+                marker, named = "o" if lowest == 0 else "", None if number else group.name
+                axes.plot(*points, marker=marker, ms=4, lw=1.3, label=named, **style)
+        _whole_steps(axes)
+        axes.set(xlabel="generator step", ylabel=label, ylim=(lowest, None))
+        axes.legend(fontsize="small")
+
+    return Picture(name, f"{shows}. {'; '.join(told)}.", caption, draw) if told else None
 
 
-def parts_of_loss(group: Group) -> list[str]:
-    """Names of the logged losses but for the totals."""
+def loss_parts(number: int, group: Finished) -> Picture | None:
+    """The losses that the totals are made of, before weighting, of a group's first run, if any."""
     names = {name for run in group.runs for line in run.losses for name in line}
-    return sorted(name for name in names if "loss" in name and not name.endswith("/total_loss"))
-
-
-def loss_parts(group: Group) -> Figure:
-    """The losses that the totals are made of, before weighting, of a group's first run."""
-    figure = blank(4.6, 5.2)
+    parts = sorted(name for name in names if "loss" in name and not name.endswith("/total_loss"))
     run = group.runs[0]
-    for axes, side in zip(figure.subplots(2, 1, sharex=True), SIDES, strict=True):
-        names = [name for name in parts_of_loss(group) if name.startswith(side)]
-        for index, name in enumerate(names):
-            steps, values = _points(run.losses, name)
-            label = name.split("/")[1].removesuffix("_loss").replace("_", " ")
-            dash = DASHES[index % len(DASHES)]
-            axes.plot(steps, values, label=label, color=COLORS[index], linestyle=dash)
-        axes.grid(alpha=0.25)
-        axes.set_ylabel(SIDES[side])
-        if names:
-            axes.legend(fontsize="small")
-    axes.set_xlabel("generator step")
-    return figure
+
+    def draw(figure: FigureBase) -> None:
+        for axes, side in zip(figure.subplots(2, 1, sharex=True), SIDES, strict=True):
+            for index, name in enumerate(name for name in parts if name.startswith(side)):
+                label = name.split("/")[1].removesuffix("_loss").replace("_", " ")
+                style = {"color": COLORS[index], "linestyle": DASHES[index % len(DASHES)]}
+                axes.plot(*_points(run.losses, name), label=label, **style)
+                axes.legend(fontsize="small")
+            axes.grid(alpha=0.25)
+            axes.set_ylabel(SIDES[side])
+        _whole_steps(axes)
+        axes.set_xlabel("generator step")
+
+    told = "; ".join(_ends(run.losses, name, name) for name in parts)
+    picture = Picture(
+        f"parts-{number}",
+        f"Losses by part, {group.name}, seed {run.seed}. {told}.",
+        f"{group.name}, seed {run.seed}: parts of both sides' losses, before weighting.",
+        draw,
+        (4.6, 5.2),
+    )
+    return picture if parts else None
 
 
-def loss_parts_text(group: Group) -> str:
-    """What `loss_parts` shows."""
-    told = "; ".join(_end(group.runs[0].losses, name, name) for name in parts_of_loss(group))
-    return f"Losses by part, {group.name}, seed {group.runs[0].result.seed}. {told}."
+def _whole_steps(axes: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _points(lines: Sequence[dict[str, Any]], name: str) -> tuple[list[int], list[float]]:
-    """Steps and values of a logged figure, evenly thinned to `MOST_POINTS`."""
-    found = [(line["step"], line[name]) for line in lines if name in line]
+def _points(lines: Lines, name: str) -> tuple[list[int], list[float]]:
+    """Steps and values of a logged figure, H in percent, evenly thinned to `MOST_POINTS`."""
+    scale = 100 if name.endswith("/H") else 1
+    found = [(line["step"], scale * line[name]) for line in lines if name in line]
     if len(found) > MOST_POINTS:
         kept = np.linspace(0, len(found) - 1, MOST_POINTS).round().astype(int)
         found = [found[place] for place in kept]
     return [step for step, _ in found], [value for _, value in found]
 
 
-def _over_steps(
-    axes: Axes, group: Group, lines: list[list[dict[str, Any]]], name: str, style: dict[str, Any],
-    marker: str = "",
-) -> None:  # fmt: skip
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    first = True
-    for each in lines:
-        steps, values = _points(each, name)
-        if steps:
-            label = group.name if first else None
-            axes.plot(steps, values, marker=marker, ms=4, lw=1.3, label=label, **style)
-            first = False
-
-
-def _end(lines: Sequence[dict[str, Any]], name: str, called: str) -> str:
+def _ends(lines: Lines, name: str, called: str) -> str:
+    """The first and the last value in words."""
     steps, values = _points(lines, name)
     if not steps:
         return f"{called}: none"
     return f"{called}: {values[0]:.3g} at step {steps[0]}, {values[-1]:.3g} at step {steps[-1]}"
 
 
-def _ends(title: str, groups: Sequence[Group], lines: str, name: str) -> str | None:
-    told = [
-        _end(getattr(run, lines), name, f"{group.name}, seed {run.result.seed}")
-        for group in groups
-        for run in group.runs
-        if any(name in line for line in getattr(run, lines))
-    ]
-    return f"{title}. {'; '.join(told)}." if told else None
-
-
-def overview(groups: Sequence[Group]) -> bytes:
-    """Curves, and validation and losses where there are any, in one PNG."""
-    drawn: list[Callable[[Axes], None]] = [lambda axes: draw_curves(axes, groups)]
-    if validation_text(groups):
-        drawn.append(lambda axes: draw_validation(axes, groups))
-    for side in SIDES:
-        if losses_text(groups, side):
-            drawn.append(partial(draw_losses, groups=groups, side=side))
-    figure = blank(3.25 * len(drawn), 3.7)
-    panels = figure.subplots(1, len(drawn), squeeze=False)[0]
-    for axes, draw in zip(panels, drawn, strict=True):
-        draw(axes)
-    panels[0].set_title("test rows: ● calibrated, × raw", fontsize="medium")
-    for axes in panels:
-        axes.grid(alpha=0.3)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+def overview(groups: Sequence[Finished]) -> list[Picture]:
+    """Curves, and validation and losses where there are any."""
+    found = [seen_unseen(groups), validation(groups), *(losses(groups, side) for side in SIDES)]
+    return [picture for picture in found if picture]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gzsl_dist.errors import InputError
-from gzsl_dist.results.statistics import Estimate, paired_difference
-from gzsl_dist.results.sweep_tables import markdown_table
+from gzsl_dist.results.groups import FIGURES, Group, Run, from_json, telling, two_seeds, with_rivals
+from gzsl_dist.results.picture import COLORS, intervals, png
+from gzsl_dist.results.table import Table
+from gzsl_dist.results.tables import figure_cells
 
-FIGURES = ("U", "S", "H", "T1", "AUSUC")
 COMPARED = ("AUSUC", "T1", "H")
 HEAD = """# Leaderboard
 
@@ -31,26 +30,8 @@ have is reported as the first of them has it.
 """
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A method on a problem.
-
-    Attributes:
-        problem: name of the data set in the sweep file.
-        method: its name, with what its point changes that others of its method do not.
-        sweep: name of the sweep file, without its ending.
-        runs: figures as fractions, and ``seconds``, by seed.
-    """
-
-    problem: str
-    method: str
-    sweep: str
-    runs: Mapping[int, Mapping[str, float]]
-
-    def estimate(self, name: str) -> Estimate | None:
-        """Over all seeds; None where a run lacks the figure."""
-        values = [run[name] for run in self.runs.values() if name in run]
-        return Estimate.of(values) if values and len(values) == len(self.runs) else None
+Entry = tuple[str, Group[Run]]
+"""Name of the sweep file, without its ending; a method on a problem."""
 
 
 def read_entries(files: Sequence[Path]) -> list[Entry]:
@@ -63,20 +44,20 @@ def read_entries(files: Sequence[Path]) -> list[Entry]:
     for file in files:
         if files.count(file) > 1:
             raise InputError(f"{file}: named twice; name each file once")
-        taken = {(entry.problem, entry.method) for entry in entries}
+        taken = {(group.data, group.name) for _, group in entries}
+        here = set()
         try:
-            groups = json.loads(file.read_text(encoding="utf-8"))
+            groups = from_json(file.read_text(encoding="utf-8"))
             for group in groups:
-                runs = {int(seed): dict(run) for seed, run in group["runs"].items()}
-                searched = any("factor" in run for run in runs.values())  # on validation classes
-                if searched or any(name not in run for run in runs.values() for name in FIGURES):
+                figures = [run.figures for run in group.runs]
+                if group.searches or any(name not in run for run in figures for name in FIGURES):
                     raise ValueError("a run without U, S, H, T1 and AUSUC: a search, not a study")
-                name = _name(str(group["method"]), dict(group["settings"]), groups, group["data"])
-                here = [(each.problem, each.method) for each in entries if each.sweep == file.stem]
-                if (group["data"], name) in here:
-                    raise ValueError(f"{name} on {group['data']} is there twice")
-                if runs and (group["data"], name) not in taken:
-                    entries.append(Entry(str(group["data"]), name, file.stem, runs))
+                named = replace(group, called=_name(group, groups))
+                if (named.data, named.name) in here:
+                    raise ValueError(f"{named.name} on {named.data} is there twice")
+                here.add((named.data, named.name))
+                if named.runs and (named.data, named.name) not in taken:
+                    entries.append((file.stem, named))
         except OSError as error:
             raise InputError(f"{file}: cannot be read ({error.strerror})") from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -88,96 +69,60 @@ def read_entries(files: Sequence[Path]) -> list[Entry]:
     return entries
 
 
-def _name(method: str, settings: dict[str, str], groups: object, data: str) -> str:
+def _name(group: Group[Run], groups: Sequence[Group[Run]]) -> str:
     """The method, and those of its settings in which its points on a problem differ."""
-    assert isinstance(groups, list)
     rivals = [
-        dict(group["settings"])
-        for group in groups
-        if (group["method"], group["data"]) == (method, data)
+        dict(other.settings)
+        for other in groups
+        if (other.method, other.data) == (group.method, group.data)
     ]
-    told = [
-        f"{name} {value}"
-        for name, value in settings.items()
-        if any(rival.get(name) != value for rival in rivals) and "calibration_factor" not in name
-    ]
-    return ", ".join([method, *told])
+    told = telling(dict(group.settings), rivals).items()
+    named = [f"{name} {value}" for name, value in told if "calibration_factor" not in name]
+    return ", ".join([group.method, *named])
 
 
 def to_page(entries: Sequence[Entry], command: str) -> str:
     """Markdown: AUSUC of all methods on all problems, then a table a problem."""
-    problems = list(dict.fromkeys(entry.problem for entry in entries))
-    methods = list(dict.fromkeys(entry.method for entry in entries))
-    found = {(entry.problem, entry.method): entry for entry in entries}
-    rows = [["AUSUC", *problems]]
-    for method in methods:
-        cells = [_cell(found.get((problem, method)), "AUSUC") for problem in problems]
-        rows.append([f"`{method}`", *cells])
-    parts = [HEAD.format(command=command), "\n", markdown_table(rows), NOTE]
-    for problem in problems:
-        ours = [entry for entry in entries if entry.problem == problem]
-        parts.append(f"\n## {problem}\n\n{markdown_table(_rows(ours))}\n")
-        files = dict.fromkeys(entry.sweep for entry in ours)
+    groups = [group for _, group in entries]
+    problems = list(dict.fromkeys(group.data for group in groups))
+    found = {(group.data, group.name): figure_cells(group, ["AUSUC"]) for group in groups}
+    body = [
+        [f"`{name}`", *(cell for data in problems for cell in found.get((data, name), [""]))]
+        for name in dict.fromkeys(group.name for group in groups)
+    ]
+    summary = Table("", ["AUSUC", *problems], body)
+    parts = [HEAD.format(command=command), "\n", summary.markdown(), NOTE]
+    parts += [f"\n{note}\n" for note in two_seeds(groups, FIGURES)]
+    for first, others in with_rivals(groups):
+        parts.append(f"\n## {first.data}\n\n{_problem(first, others).markdown()}\n")
+        files = dict.fromkeys(sweep for sweep, group in entries if group.data == first.data)
         parts += [f"    python -m gzsl_dist.sweep run configs/studies/{f}.yaml\n" for f in files]
     return "".join(parts)
 
 
-def _rows(entries: Sequence[Entry]) -> list[list[str]]:
-    first = entries[0]
-    heads = ["method", "seeds", *FIGURES, "H without a factor", "H, optimistic", "seconds"]
-    rows = [[*heads, *(f"{name}, first row less this" for name in COMPARED)]]
-    for entry in entries:
-        seconds = entry.estimate("seconds")
-        cells = [_cell(entry, name) for name in (*FIGURES, "raw_H", "oracle_H")]
-        differences = [
-            paired_difference(
-                {seed: run[name] for seed, run in first.runs.items()},
-                {seed: run[name] for seed, run in entry.runs.items()},
-            )
-            for name in COMPARED
-        ]
-        rows.append(
-            [
-                f"`{entry.method}`",
-                str(len(entry.runs)),
-                *cells,
-                "" if seconds is None else f"{seconds.mean:.0f}",
-                *("" if entry is first or one is None else str(one) for one in differences),
-            ]
-        )
-    return rows
-
-
-def _cell(entry: Entry | None, name: str) -> str:
-    estimate = None if entry is None else entry.estimate(name)
-    return "" if estimate is None else str(estimate)
+def _problem(first: Group[Run], others: Sequence[Group[Run]]) -> Table:
+    body = []
+    for group in (first, *others):
+        seconds = group.estimate("seconds")
+        ahead = [None if group is first else first.less(group, name) for name in COMPARED]
+        cells = figure_cells(group, (*FIGURES, "raw_H", "oracle_H"))
+        cells += [f"{seconds.mean:.0f}" if seconds else "", *(a.lead if a else "" for a in ahead)]
+        body.append([f"`{group.name}`", str(len(group.seeds)), *cells])
+    head = ["method", "seeds", *FIGURES, "uncalibrated H", "H, optimistic", "seconds"]
+    return Table("", [*head, *(f"{name}, first row less this" for name in COMPARED)], body)
 
 
 def to_picture(entries: Sequence[Entry]) -> bytes:
     """PNG: AUSUC and T1 of every method with their intervals, a column a problem."""
-    import io
-
-    from matplotlib.figure import Figure
-
-    problems = list(dict.fromkeys(entry.problem for entry in entries))
-    methods = list(dict.fromkeys(entry.method for entry in entries))[::-1]
-    size = (2.5 + 2.6 * len(problems), 1.2 + 0.55 * len(methods))
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(1, len(problems), sharey=True, squeeze=False)[0]
-    for problem, axes in zip(problems, panels, strict=True):
-        for entry in (entry for entry in entries if entry.problem == problem):
-            for shift, name, color in ((0.12, "AUSUC", "C0"), (-0.12, "T1", "C1")):
-                estimate = entry.estimate(name)
-                if estimate is not None:
-                    width = 0.0 if math.isnan(estimate.half_width) else estimate.half_width
-                    axes.errorbar(
-                        [100 * estimate.mean], [methods.index(entry.method) + shift],
-                        xerr=[100 * width], fmt="o", capsize=3, color=color,
-                    )  # fmt: skip
-        axes.set(title=problem, ylim=(-0.5, len(methods) - 0.5))
-        axes.grid(axis="x", alpha=0.3)
-    panels[0].set_yticks(range(len(methods)), methods)
-    figure.supxlabel("percent, with 95 % interval over seeds: AUSUC (blue, above), T1 (orange)")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+    groups = [group for _, group in entries]
+    methods = list(dict.fromkeys(group.name for group in groups))
+    panels = {
+        first.data: [
+            (methods.index(group.name), above, color, group.estimate(name))
+            for group in (first, *others)
+            for name, above, color in (("AUSUC", 0.12, COLORS[0]), ("T1", -0.12, COLORS[1]))
+        ]
+        for first, others in with_rivals(groups)
+    }
+    words = "AUSUC (blue, above) and T1 (orange) with their 95 % intervals over seeds"
+    return png([intervals(methods, panels, words, 2.6)])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from gzsl_dist.config import Config, is_free_to_differ
 from gzsl_dist.config.files import read_run_config
@@ -16,7 +14,16 @@ from gzsl_dist.config.nested import flat
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.confusion import read_confusion
 from gzsl_dist.evaluation.representation import read_representation
-from gzsl_dist.results.statistics import Estimate
+from gzsl_dist.results.groups import (
+    FIGURES,
+    RAW,
+    Group,
+    Run,
+    result_facts,
+    result_figures,
+    telling,
+    two_seeds,
+)
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.run.metrics import read_metrics
 from gzsl_dist.run.result import Result
@@ -24,12 +31,13 @@ from gzsl_dist.run.result import Result
 MOST_SETTINGS = 3  # that a name tells before it falls back to a run's name
 
 
-@dataclass(frozen=True)
-class FinishedRun:
+@dataclass(frozen=True, kw_only=True)
+class FinishedRun(Run):
     """What a run left in its directory; nothing is measured again.
 
     Attributes:
         name: of the directory, longer where two runs would share it.
+        method: its name in the sweep file that it comes from, else the preset's.
         result: its figures on test rows.
         config: all settings.
         losses: lines of metrics.jsonl.
@@ -40,6 +48,7 @@ class FinishedRun:
     """
 
     name: str
+    method: str
     result: Result
     config: Config
     losses: list[dict[str, Any]]
@@ -52,54 +61,32 @@ class FinishedRun:
         """All settings by dotted name."""
         return flat(self.config.model_dump())
 
+    @cached_property
+    def computed(self) -> dict[str, Any]:
+        """Settings that decide what it computes, but for its seed and where its data lie."""
+        return {
+            name: value
+            for name, value in sorted(self.settings.items())
+            if not is_free_to_differ(name) and name not in ("train.seed", "data.path")
+        }
+
     @property
     def data(self) -> str:
         """The data set's fingerprint."""
         return self.result.dataset["fingerprint"]
 
 
-@dataclass(frozen=True)
-class Group:
-    """Runs that compute the same but for their seed.
-
-    Attributes:
-        name: the method; settings and data set where the method alone does not tell groups apart.
-        data_name: of the data set.
-        runs: at least one.
-    """
-
-    name: str
-    data_name: str
-    runs: tuple[FinishedRun, ...]
-
-    @property
-    def data(self) -> str:
-        """The data set's fingerprint."""
-        return self.runs[0].data
-
-    @property
-    def seeds(self) -> list[int]:
-        """Seeds, each once."""
-        return sorted({run.result.seed for run in self.runs})
-
-    def estimate(self, figure: Callable[[FinishedRun], float | None]) -> Estimate | None:
-        """Mean and 95 % interval over seeds; None if no run has the figure.
-
-        Runs of one seed (on another number of processes, say) count once, by their mean: they
-        would make the interval narrower than it is.
-        """
-        by_seed: dict[int, list[float]] = {}
-        for run in self.runs:
-            value = figure(run)
-            if value is not None:
-                by_seed.setdefault(run.result.seed, []).append(value)
-        if not by_seed:
-            return None
-        return Estimate.of([float(np.mean(values)) for values in by_seed.values()])
+Finished = Group[FinishedRun]
 
 
-def read_runs(directories: Sequence[Path]) -> list[FinishedRun]:
+def read_runs(
+    directories: Sequence[Path], methods: Mapping[Path, str] | None = None
+) -> list[FinishedRun]:
     """Read finished runs.
+
+    Args:
+        directories: of runs.
+        methods: names of methods, by directory, that are not the presets'.
 
     Raises:
         InputError: one has no result yet, is damaged, or is named twice.
@@ -111,36 +98,52 @@ def read_runs(directories: Sequence[Path]) -> list[FinishedRun]:
     names = [place.name for place in places]
     if len(set(names)) < len(names):
         names = [str(directory) for directory in directories]
-    return [_read(place, name) for place, name in zip(directories, names, strict=True)]
+    return [
+        _read(place, name, (methods or {}).get(place))
+        for place, name in zip(directories, names, strict=True)
+    ]
 
 
-def _read(directory: Path, name: str) -> FinishedRun:
+def _read(directory: Path, name: str, method: str | None) -> FinishedRun:
     files, config = RunFiles(directory), read_run_config(directory)
-    selection = files.folds(config.evaluation.folds)[0]
+    result, representation = Result.read(files.result), read_representation(directory)
     return FinishedRun(
+        seed=result.seed,
+        figures=result_figures(asdict(result), representation),
+        facts=result_facts(name, asdict(result)),
         name=name,
-        result=Result.read(files.result),
+        method=method or config.method,
+        result=result,
         config=config,
         losses=read_metrics(files.metrics),
-        validation=read_metrics(selection.metrics),
+        validation=read_metrics(files.folds(config.evaluation.folds)[0].metrics),
         confusion=read_confusion(directory),
-        representation=read_representation(directory),
+        representation=representation,
     )
 
 
-def group_runs(runs: Sequence[FinishedRun]) -> list[Group]:
+def group_runs(runs: Sequence[FinishedRun]) -> list[Finished]:
     """Groups in the order of their first runs, data set by data set."""
-    found: dict[tuple[str, str], list[FinishedRun]] = {}
+    found: dict[tuple[str, str, str], list[FinishedRun]] = {}
     for run in runs:
-        found.setdefault((run.data, repr(_computed(run))), []).append(run)
+        found.setdefault((run.data, run.method, repr(run.computed)), []).append(run)
     order = list(dict.fromkeys(run.data for run in runs))
     members = sorted(found.values(), key=lambda group: order.index(group[0].data))
     data = _data_names(runs)
+    every = [group[0].computed for group in members]
     groups = []
     for group in members:
-        name, data_name = _name(group, members), data[group[0].data]
-        name += f" on {data_name}" if len(data) > 1 else ""
-        groups.append(Group(name, data_name, tuple(group)))
+        run, name = group[0], data[group[0].data]
+        like = [one[0] for one in members if (one[0].data, one[0].method) == (run.data, run.method)]
+        told = telling(run.computed, [other.computed for other in like])
+        called = run.method
+        if len(told) > MOST_SETTINGS:
+            called += f" ({run.name})"
+        elif told:
+            called += f" ({', '.join(f'{setting} {value}' for setting, value in told.items())})"
+        called += f" on {name}" if len(data) > 1 else ""
+        texts = tuple((one, str(value)) for one, value in telling(run.computed, every).items())
+        groups.append(Finished(name, run.method, texts, tuple(group), len(group), called=called))
     return groups
 
 
@@ -154,43 +157,15 @@ def _data_names(runs: Sequence[FinishedRun]) -> dict[str, str]:
     }
 
 
-def _computed(run: FinishedRun) -> dict[str, Any]:
-    """Settings that decide what a run computes, but for its seed and where its data lie."""
-    told = ("train.seed", "data.path")
-    return {
-        name: value
-        for name, value in sorted(run.settings.items())
-        if not is_free_to_differ(name) and name not in told
-    }
-
-
-def _name(group: list[FinishedRun], groups: list[list[FinishedRun]]) -> str:
-    run = group[0]
-    like = [
-        other[0]
-        for other in groups
-        if (other[0].data, other[0].config.method) == (run.data, run.config.method)
-    ]
-    mine = _computed(run)
-    telling = [
-        name for name in mine if any(_computed(other).get(name) != mine[name] for other in like)
-    ]
-    if not telling:
-        return run.config.method
-    if len(telling) > MOST_SETTINGS:
-        return f"{run.config.method} ({run.name})"
-    return f"{run.config.method} ({', '.join(f'{name} {mine[name]}' for name in telling)})"
-
-
-def notes(groups: Sequence[Group]) -> list[str]:
+def notes(groups: Sequence[Finished]) -> list[str]:
     """What a reader of the figures must know, a sentence each; most important first."""
     found = []
-    data = {group.data: group.data_name for group in groups}
+    data = {group.data: group.runs[0].data for group in groups}
     if len(data) > 1:
         told = "; ".join(
             f"{name} (fingerprint {fingerprint[:12]}): "
-            + ", ".join(group.name for group in groups if group.data == fingerprint)
-            for fingerprint, name in data.items()
+            + ", ".join(group.name for group in groups if group.data == name)
+            for name, fingerprint in data.items()
         )
         found.append(
             f"These runs are of {len(data)} different data sets. Figures of one do not compare "
@@ -203,6 +178,7 @@ def notes(groups: Sequence[Group]) -> list[str]:
             f"Test rows were looked at before the end of training of {', '.join(early)}; "
             "nothing here was chosen by them, see test_rows in result.json."
         )
+    found += two_seeds(groups, (*FIGURES, *RAW))
     for group in groups:
         if len(group.seeds) < len(group.runs):
             found.append(

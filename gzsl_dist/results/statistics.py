@@ -9,63 +9,60 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+WIDEST = 0.25
+"""Half the width of an interval that covers half of all that an accuracy can be."""
+TWO_SEEDS = (
+    "Two seeds say nothing where only their mean is shown: the 95 % interval would be wider than "
+    f"± {100 * WIDEST:.0f} points. More seeds narrow it."
+)
+
 
 @dataclass(frozen=True)
 class Estimate:
     """A mean over seeds as a fraction, and half the width of its 95 % interval.
 
-    `half_width` is NaN for fewer than two seeds.
+    `half_width` is NaN for fewer than two seeds. A paired difference is one too.
     """
 
     mean: float
     half_width: float
+    seeds: int
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Estimate:
         """Estimate from one value a seed; Student's t with one degree of freedom less."""
         mean = float(np.mean(values))
         if len(values) < 2:
-            return cls(mean, math.nan)
+            return cls(mean, math.nan, len(values))
         error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-        return cls(mean, float(stats.t.ppf(0.975, len(values) - 1)) * error)
+        return cls(mean, float(stats.t.ppf(0.975, len(values) - 1)) * error, len(values))
+
+    @property
+    def lead(self) -> str:
+        """Of a difference: with its sign, and a star where its 95 % interval leaves out zero."""
+        low, high = self.interval
+        return self.text(sign="+") + " *" * (self.has_interval and (low > 0 or high < 0))
 
     @property
     def interval(self) -> tuple[float, float]:
         """Both ends; NaN for fewer than two seeds."""
         return self.mean - self.half_width, self.mean + self.half_width
 
+    @property
+    def has_interval(self) -> bool:
+        """Whether there is one to show: not of one seed, nor a wide one of two (`TWO_SEEDS`)."""
+        return self.seeds > 2 or (self.seeds == 2 and self.half_width <= WIDEST)
+
     def text(self, scale: float = 100, digits: int = 1, sign: str = "") -> str:
-        """The mean and half the width, in percent unless told otherwise."""
-        width = "" if math.isnan(self.half_width) else f" ± {scale * self.half_width:.{digits}f}"
-        return f"{scale * self.mean:{sign}.{digits}f}{width}"
+        """The mean and half the width, in percent by default; the mean alone without."""
+        mean = f"{scale * self.mean:{sign}.{digits}f}"
+        return mean + f" ± {scale * self.half_width:.{digits}f}" * self.has_interval
 
     def __str__(self) -> str:
         return self.text()
 
 
-@dataclass(frozen=True)
-class Difference:
-    """How far one method is ahead of another on the same seeds.
-
-    Attributes:
-        seeds: that both have.
-        estimate: of the difference; its interval is that of the paired t-test.
-    """
-
-    seeds: tuple[int, ...]
-    estimate: Estimate
-
-    @property
-    def is_shown(self) -> bool:
-        """Whether the 95 % interval leaves out zero; without an interval it does not."""
-        low, high = self.estimate.interval
-        return low > 0 or high < 0
-
-    def __str__(self) -> str:
-        return self.estimate.text(sign="+") + (" *" if self.is_shown else "")
-
-
-def paired_difference(one: Mapping[int, float], other: Mapping[int, float]) -> Difference | None:
+def paired_difference(one: Mapping[int, float], other: Mapping[int, float]) -> Estimate | None:
     """Mean of ``one - other`` over the seeds that both have, with its 95 % interval.
 
     A seed decides the validation rows held out and all draws, so pairs share what is luck of the
@@ -81,4 +78,4 @@ def paired_difference(one: Mapping[int, float], other: Mapping[int, float]) -> D
     seeds = tuple(sorted(set(one) & set(other)))
     if not seeds:
         return None
-    return Difference(seeds, Estimate.of([one[seed] - other[seed] for seed in seeds]))
+    return Estimate.of([one[seed] - other[seed] for seed in seeds])

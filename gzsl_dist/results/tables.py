@@ -1,257 +1,182 @@
-"""The tables of a report, as rows of text; `page`, `markdown` and `latex` give them their form."""
+"""Tables of figures over seeds, of each run, and of what differs between runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from gzsl_dist.evaluation.representation import GROUPS
-from gzsl_dist.results.runs import FinishedRun, Group
+from gzsl_dist.results.groups import (
+    FIGURES,
+    RAW,
+    SEPARABILITY,
+    Group,
+    Run,
+    shown_figures,
+    telling,
+    with_rivals,
+)
+from gzsl_dist.results.runs import Finished
 from gzsl_dist.results.statistics import Estimate
 from gzsl_dist.results.table import Table
 
-FIGURES = ("U", "S", "H", "T1", "AUSUC")
-RAW = ("U", "S", "H")
-MOST_LISTED = 5  # best classes, worst classes
-MOST_PAIRS = 10  # of classes that are taken for each other
-MOST_CLASSES = 400  # in the list of all classes
-SEPARATION = {
-    "overlap": "overlap", "margin": "margin", "silhouette": "silhouette", "map_at_r": "mAP@R",
-    "nmi": "NMI",
-}  # fmt: skip
-ABSENT = "–"
+NOTE = (
+    "Mean over seeds, in percent, and half the width of its 95 % interval (Student's t); one seed "
+    "has none."
+)
+TEST_NOTE = f"{NOTE} Test rows, read once at the end of each run."
+SEARCH_NOTE = (
+    f"{NOTE} Validation classes at the step chosen on them, so all figures are optimistic; no test "
+    "row was read. Steps and factor as chosen."
+)
+PAIRED_NOTE = (
+    "Paired differences over the seeds that both have, in points, and half the width of their 95 % "
+    "interval (paired t); * where it leaves out zero. Not corrected for the number of comparisons."
+)
+SEPARABILITY_NOTE = (
+    "How well the rows of unseen classes keep apart, times 100: mean over seeds and half the width "
+    "of its 95 % interval (Student's t). Behind it, how far the first line of the same rows and "
+    "space is ahead, on equal seeds (paired t); * where its interval leaves out zero. Overlap is "
+    "better when smaller, all else when larger."
+)
+UNSEEN_ROWS = ("real", "synthetic")
+ALL_ROWS = (*UNSEEN_ROWS, "real_seen", "synthetic_seen")
 
 
-def percent(estimate: Estimate | None) -> str:
-    """A mean in percent, and half of its interval's width if it has one."""
-    return ABSENT if estimate is None else str(estimate)
+def figure_text(name: str, estimate: Estimate | None) -> str:
+    """An estimate in its figure's unit; nothing without one."""
+    if estimate is None:
+        return ""
+    if name == "steps":
+        return estimate.text(1, 0)
+    return estimate.text(1, 3) if name == "factor" else str(estimate)
 
 
-def data_of(groups: Sequence[Group]) -> str:
-    """Names of the data sets; where there are several, the names of groups tell theirs."""
-    return " and of ".join(dict.fromkeys(group.data_name for group in groups))
+def figure_cells(group: Group[Run], names: Sequence[str]) -> list[str]:
+    """Estimates of a group."""
+    return [figure_text(name, group.estimate(name)) for name in names]
 
 
-def results(groups: Sequence[Group]) -> Table:
-    """U, S, H, T1, AUSUC, and U, S, H without calibration, of each group."""
-    rows = [
-        [group.name, ", ".join(map(str, group.seeds))]
-        + [percent(group.estimate(_figure(name))) for name in FIGURES]
-        + [percent(group.estimate(_raw(name))) for name in RAW]
+def title(name: str) -> str:
+    """A figure's name as the head of a column."""
+    return name.replace("raw_", "uncalibrated ")
+
+
+def study(groups: Sequence[Group[Run]]) -> Table:
+    """Every combination of a sweep."""
+    names, marks = shown_figures(groups), ["best"] * groups[0].searches
+    body = [
+        [group.data, group.method, group.point, f"{len(group.seeds)} of {group.planned}"]
+        + figure_cells(group, names)
+        + [mark if group.best else "" for mark in marks]
         for group in groups
     ]
-    head = ("method", "seeds", *FIGURES, *(f"raw {name}" for name in RAW))
+    note = SEARCH_NOTE if groups[0].searches else TEST_NOTE
+    return Table(note, ["data", "method", "settings", "seeds", *names, *marks], body, words=3)
+
+
+def paired(groups: Sequence[Group[Run]]) -> Table | None:
+    """The first combination of each data set against the others; None where nothing compares.
+
+    Trials of a search are not compared.
+    """
+    body = []
+    for first, others in with_rivals(groups) if not groups[0].searches else ():
+        for other in others:
+            found = [first.less(other, name) for name in FIGURES]
+            if seeds := [str(one.seeds) for one in found if one]:
+                cells = [one.lead if one else "" for one in found]
+                body.append([first.data, first.name, other.name, seeds[0], *cells])
+    head = ["data", "first", "less", "seeds", *FIGURES]
+    return Table(PAIRED_NOTE, head, body, words=3) if body else None
+
+
+def separability(groups: Sequence[Group[Run]], kinds: Sequence[str] = UNSEEN_ROWS) -> Table | None:
+    """How well classes keep apart, what the abstract claims; None where nothing was measured."""
+    body = []
+    for first, others in with_rivals(groups):
+        for kind in kinds:
+            for space in ("u", "h", "x"):
+                measured = [
+                    group for group in (first, *others) if group.estimate(f"{kind}_{space}_margin")
+                ]
+                if space == "x" and kind == "real":
+                    measured = measured[:1]  # features are the same for all
+                for group in measured:
+                    name = "any" if (space, kind) == ("x", "real") else group.name
+                    cells = [
+                        _with_lead(measured[0], group, f"{kind}_{space}_{figure}")
+                        for figure in SEPARABILITY
+                    ]
+                    body.append([group.data, kind.replace("_", " "), space, name, *cells])
+    head = ["data", "rows", "space", "method", *SEPARABILITY.values()]
+    note = SEPARABILITY_NOTE if kinds == UNSEEN_ROWS else SEPARABILITY_NOTE.replace(" unseen", "")
+    return Table(note, head, body, words=4) if body else None
+
+
+def _with_lead(first: Group[Run], group: Group[Run], name: str) -> str:
+    """A figure, and by how much the first group is ahead of another one."""
+    ahead = None if group is first else first.less(group, name)
+    return figure_text(name, group.estimate(name)) + (f" ({ahead.lead})" if ahead else "")
+
+
+def results(groups: Sequence[Finished]) -> Table:
+    """U, S, H, T1, AUSUC, and U, S, H without calibration, of each group."""
+    names = (*FIGURES, *RAW)
+    data = " and of ".join(dict.fromkeys(group.data for group in groups))
     return Table(
-        f"Test rows of {data_of(groups)}, in percent: mean over seeds ± half of the 95 % "
-        "interval (Student's t; one seed has none). U, S and H with the calibration factor that "
-        "validation classes chose; raw ones without.",
-        head, rows, words=2,
-    )  # fmt: skip
-
-
-def _figure(name: str) -> Callable[[FinishedRun], float]:
-    return lambda run: float(getattr(run.result, name))
-
-
-def _raw(name: str) -> Callable[[FinishedRun], float]:
-    return lambda run: run.result.raw[name]
-
-
-def every_run(groups: Sequence[Group]) -> Table:
-    """The figures of each run, and how it was trained."""
-    rows = []
-    for group in groups:
-        for run in group.runs:
-            result = run.result
-            figures = [getattr(result, name) for name in FIGURES]
-            figures += [result.raw[name] for name in RAW]
-            rows.append(
-                [run.name, group.name]
-                + [f"{100 * figure:.1f}" for figure in figures]
-                + [str(result.seed), str(result.steps), f"{result.calibration['factor']:.3f}"]
-                + [f"{result.world_size} ({result.strategy})", _duration(result.seconds)]
-            )
-    head = (
-        "run", "method", *FIGURES, *(f"raw {name}" for name in RAW), "seed", "steps",
-        "factor", "processes", "time",
-    )  # fmt: skip
-    return Table(
-        "Every run, in percent. Time is that of the start which finished it.", head, rows, words=2
+        f"Test rows of {data}, in percent: mean over seeds ± half of the 95 % interval (Student's "
+        "t; one seed has none). U, S and H with the calibration factor that validation classes "
+        "chose; uncalibrated ones without.",
+        ("method", "seeds", *map(title, names)),
+        [
+            [group.name, ", ".join(map(str, group.seeds)), *figure_cells(group, names)]
+            for group in groups
+        ],
+        words=2,
     )
+
+
+def every_run(groups: Sequence[Finished]) -> Table:
+    """The figures of each run, and how it was trained."""
+    names = (*FIGURES, *RAW)
+    body = [
+        [run.name, group.name]
+        + [f"{100 * run.figures[name]:.1f}" for name in names]
+        + [str(run.seed), str(run.result.steps), f"{run.result.calibration['factor']:.3f}"]
+        + [f"{run.result.world_size} ({run.result.strategy})", _duration(run.result.seconds)]
+        for group in groups
+        for run in group.runs
+    ]
+    head = ("run", "method", *map(title, names), "seed", "steps", "factor", "processes", "time")
+    note = "Every run, in percent. Time is that of the start which finished it."
+    return Table(note, head, body, words=2)
 
 
 def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def class_accuracies(group: Group, side: str) -> dict[str, float]:
-    """Top-1 of each class as a fraction, mean over runs, highest first, then by name."""
-    names = group.runs[0].result.per_class[side]
-    means = {
-        name: sum(run.result.per_class[side][name] for run in group.runs) / len(group.runs)
-        for name in names
-    }
-    return dict(sorted(means.items(), key=lambda pair: (-pair[1], pair[0])))
-
-
-def best_and_worst(groups: Sequence[Group], side: str) -> Table:
-    """Classes with the highest and the lowest accuracy, by name; no class is on both lists."""
-    columns = []
-    for group in groups:
-        found = [
-            f"{name}: {100 * value:.1f}" for name, value in class_accuracies(group, side).items()
-        ]
-        best = found[: min(MOST_LISTED, (len(found) + 1) // 2)]
-        worst = found[::-1][: min(MOST_LISTED, len(found) // 2)]
-        columns.append((_filled(best, MOST_LISTED), _filled(worst, MOST_LISTED)))
-    rows = [
-        [f"{kind} {rank + 1}", *(column[place][rank] for column in columns)]
-        for place, kind in enumerate(("best", "worst"))
-        for rank in range(MOST_LISTED)
-    ]
-    rows = [row for row in rows if any(cell != ABSENT for cell in row[1:])]
-    return Table(
-        f"Best and worst {side} classes: top-1 on test rows in percent, all classes competing, "
-        "calibrated, mean over seeds.",
-        ("rank", *(group.name for group in groups)), rows, words=1 + len(groups),
-    )  # fmt: skip
-
-
-def _filled(cells: list[str], count: int) -> list[str]:
-    return cells + [ABSENT] * (count - len(cells))
-
-
-def all_classes(groups: Sequence[Group], side: str) -> Table | None:
-    """Every class by name; groups of one data set. None where they are too many to read."""
-    found = [class_accuracies(group, side) for group in groups]
-    if not found[0] or len(found[0]) > MOST_CLASSES:
-        return None
-    rows = [[name, *(f"{100 * each[name]:.1f}" for each in found)] for name in sorted(found[0])]
-    return Table(
-        f"All {side} classes: top-1 on test rows in percent, calibrated, mean over seeds.",
-        (f"{side} class", *(group.name for group in groups)), rows,
-    )  # fmt: skip
-
-
-def confusion_shares(group: Group) -> dict[tuple[str, str], float]:
-    """(Unseen class, unseen class it was taken for): share of its rows, over all runs."""
-    counts: dict[tuple[str, str], int] = {}
-    totals: dict[str, int] = {}
-    for run in group.runs:
-        found: dict[str, Any] = run.confusion or {"rows": {}, "among_unseen": []}
-        for name, count in found["rows"].items():
-            totals[name] = totals.get(name, 0) + count
-        for true, taken, count in found["among_unseen"]:
-            counts[true, taken] = counts.get((true, taken), 0) + count
-    return {pair: count / totals[pair[0]] for pair, count in counts.items()}
-
-
-def most_confused(groups: Sequence[Group]) -> Table | None:
-    """The most frequent mistakes among unseen classes; None if no run wrote them."""
-    columns = []
-    for group in groups:
-        wrong = [
-            (pair, share) for pair, share in confusion_shares(group).items() if len({*pair}) > 1
-        ]
-        wrong.sort(key=lambda item: (-item[1], item[0]))
-        columns.append(
-            _filled(
-                [
-                    f"{true} as {taken}: {100 * share:.0f}"
-                    for (true, taken), share in wrong[:MOST_PAIRS]
-                ],
-                MOST_PAIRS,
-            )
-        )
-    rows = [
-        [str(rank + 1), *(column[rank] for column in columns)]
-        for rank in range(MOST_PAIRS)
-        if any(column[rank] != ABSENT for column in columns)
-    ]
-    if not rows:
-        return None
-    return Table(
-        "Most frequent mistakes among unseen classes (only these compete, as for T1): share of the "
-        "first class's test rows in percent, over all seeds.",
-        ("rank", *(group.name for group in groups)), rows, words=1 + len(groups),
-    )  # fmt: skip
-
-
-def separation(groups: Sequence[Group]) -> Table | None:
-    """How well classes keep apart, real and synthetic, in each space; None if nothing measured."""
-    rows = []
-    for kind in GROUPS:
-        for group in groups:
-            for space in spaces_of(group):
-                found = [group.estimate(_separation(kind, space, figure)) for figure in SEPARATION]
-                if found[0] is not None:
-                    cells = [each.text(1, 3) if each else ABSENT for each in found]
-                    rows.append([group.name, kind, space, *cells])
-    if not rows:
-        return None
-    return Table(
-        "How well classes keep apart, by cosine similarity, in features x and, where the method "
-        "trains an embedding, in its hidden layer h and contrastive space u; mean over seeds ± "
-        "half of the 95 % interval. Better: overlap low (0 apart, 1 the same), the others high.",
-        ("method", "rows of classes", "space", *SEPARATION.values()), rows, words=3,
-    )  # fmt: skip
-
-
-def spaces_of(group: Group) -> list[str]:
-    """Spaces in which rows of a group's runs were compared, the method's own first."""
-    for run in group.runs:
-        if run.representation is not None:
-            own = run.representation["space"]
-            found = {
-                space: None for each in run.representation["groups"].values() for space in each
-            }
-            return [own, *(space for space in found if space != own)]
-    return []
-
-
-def _separation(kind: str, space: str, figure: str) -> Callable[[FinishedRun], float | None]:
-    def find(run: FinishedRun) -> float | None:
-        groups = (run.representation or {"groups": {}})["groups"]
-        value = groups.get(kind, {}).get(space, {}).get(figure)
-        return None if value is None else float(value)
-
-    return find
-
-
-def settings(groups: Sequence[Group]) -> Table | None:
+def settings(groups: Sequence[Finished]) -> Table | None:
     """Settings that differ between runs; within a group, all values. None if none differ."""
-    runs = [run for group in groups for run in group.runs]
-    names = [
-        name
-        for name in runs[0].settings
-        if name != "run.dir" and len({repr(run.settings[name]) for run in runs}) > 1
-    ]
-    if not names:
-        return None
-    rows = [
+    first, *others = (run.settings for group in groups for run in group.runs)
+    body = [
         [f"`{name}`"]
-        + [
-            ", ".join(dict.fromkeys(str(run.settings[name]) for run in group.runs))
-            for group in groups
-        ]
-        for name in names
+        + [", ".join(dict.fromkeys(str(run.settings[name]) for run in g.runs)) for g in groups]
+        for name in telling(first, others)
+        if name != "run.dir"
     ]
-    return Table(
-        "Settings that differ between the runs; all others are equal.",
-        ("setting", *(group.name for group in groups)), rows, words=1 + len(groups),
-    )  # fmt: skip
+    note = "Settings that differ between the runs; all others are equal."
+    head = ("setting", *(group.name for group in groups))
+    return Table(note, head, body, words=len(head)) if body else None
 
 
-def versions(groups: Sequence[Group]) -> Table:
+def versions(groups: Sequence[Finished]) -> Table:
     """What each run's data and software were."""
     runs = [run for group in groups for run in group.runs]
     names = list(runs[0].result.versions)
-    rows = [
+    body = [
         [run.name, run.result.dataset["name"], f"`{run.data[:12]}`"]
-        + [run.result.versions.get(name, ABSENT) for name in names]
+        + [run.result.versions.get(name, "") for name in names]
         for run in runs
     ]
-    return Table(
-        "Data and software of each run.",
-        ("run", "data set", "fingerprint", *names), rows, words=3 + len(names),
-    )  # fmt: skip
+    head = ("run", "data set", "fingerprint", *names)
+    return Table("Data and software of each run.", head, body, words=len(head))

@@ -18,11 +18,13 @@ import scipy.stats
 
 from gzsl_dist.config.run_names import run_name
 from gzsl_dist.errors import InputError
-from gzsl_dist.results.collect import collect, compare
-from gzsl_dist.results.separation import separation_table
-from gzsl_dist.results.statistics import Estimate, paired_difference
-from gzsl_dist.results.sweep_files import chosen_points
-from gzsl_dist.results.sweep_tables import to_csv, to_html, to_json, to_markdown, to_png
+from gzsl_dist.results.collect import chosen_points, collect
+from gzsl_dist.results.forms import markdown_study, report_sweep
+from gzsl_dist.results.groups import Group, Run, to_csv, to_json
+from gzsl_dist.results.page import html_study
+from gzsl_dist.results.picture import png, study_picture
+from gzsl_dist.results.statistics import TWO_SEEDS, Estimate, paired_difference
+from gzsl_dist.results.tables import separability
 from gzsl_dist.run.selection import Selection
 from gzsl_dist.run.state import RunState, recorded_state
 from gzsl_dist.sweeps.plan import Task, read_sweep
@@ -122,6 +124,12 @@ def write_result(task: Task, values: dict[str, float], fingerprint: str = "f" * 
     (task.directory / "result.json").write_text(json.dumps(result))
 
 
+def found_estimate(group: Group[Run], name: str) -> Estimate:
+    estimate = group.estimate(name)
+    assert estimate is not None
+    return estimate
+
+
 def figures(value: float) -> dict[str, float]:
     return dict.fromkeys(("U", "S", "H", "T1", "AUSUC"), value)
 
@@ -136,16 +144,18 @@ def test_mean_and_interval_over_seeds(tmp_path: Path) -> None:
     low, high = scipy.stats.t.interval(
         0.95, 3, loc=scipy.stats.tmean(values), scale=scipy.stats.sem(values)
     )
-    estimate = iapc.estimates["H"]
+    estimate = found_estimate(iapc, "H")
     assert estimate.mean == pytest.approx(0.525)
     assert estimate.mean - estimate.half_width == pytest.approx(low)
     assert estimate.mean + estimate.half_width == pytest.approx(high)
-    assert (wgan.seeds, wgan.planned, str(wgan.estimates["H"])) == ((0,), 4, "25.0")
+    assert (wgan.seeds, wgan.planned, str(found_estimate(wgan, "H"))) == ([0], 4, "25.0")
     rows = list(csv.DictReader(io.StringIO(to_csv([iapc, wgan]))))
-    assert float(rows[0]["H_high"]) == pytest.approx(high, abs=1e-6)
-    assert rows[1]["H_high"] == ""
-    assert "| digits | wgan | – | 1 of 4 | 25.0 |" in to_markdown([iapc, wgan])
-    page = to_html([iapc, wgan], "a <b>")
+    assert [(row["method"], row["seed"], float(row["H"])) for row in rows] == [
+        *(("iapc", str(seed), value) for seed, value in enumerate(values)),
+        ("wgan", "0", 0.25),
+    ]
+    assert "| digits | wgan | – | 1 of 4 | 25.0 |" in markdown_study([iapc, wgan])
+    page = html_study([iapc, wgan], "a <b>", [])
     assert "a &lt;b&gt;" in page
     assert "http" not in page
 
@@ -159,10 +169,10 @@ def test_how_well_unseen_classes_keep_apart_is_collected(tmp_path: Path) -> None
         text = json.dumps({"space": "u", "bins": 100, "groups": groups})
         (task.directory / "representation.json").write_text(text)
     (group,) = collect(tasks)
-    assert group.estimates["real_u_margin"].mean == pytest.approx(0.3)
-    assert group.estimates["real_u_nmi"].mean == pytest.approx(0.25)
+    assert found_estimate(group, "real_u_margin").mean == pytest.approx(0.3)
+    assert found_estimate(group, "real_u_nmi").mean == pytest.approx(0.25)
     assert json.loads(to_json([group]))[0]["runs"]["1"]["real_u_margin"] == 0.4
-    assert to_png([group]).startswith(b"\x89PNG")
+    assert png([study_picture([group])]).startswith(b"\x89PNG")
 
 
 def test_separation_is_compared_on_equal_seeds(tmp_path: Path) -> None:
@@ -179,8 +189,9 @@ def test_separation_is_compared_on_equal_seeds(tmp_path: Path) -> None:
         (task.directory / "representation.json").write_text(text)
     write_result(tasks[6], figures(0.4))
     found = collect(tasks)
-    rows = separation_table(found)
-    assert [row[1:4] for row in rows[1:]] == [
+    table = separability(found)
+    assert table is not None
+    assert [row[1:4] for row in table.rows] == [
         ["real", "u", "iapc"],
         ["real", "u", "ce_gzsl"],
         ["real", "x", "any"],
@@ -189,10 +200,10 @@ def test_separation_is_compared_on_equal_seeds(tmp_path: Path) -> None:
     ]
     low, high = scipy.stats.ttest_rel(values[:3], values[3:]).confidence_interval()
     ahead = f"(+5.3 ± {50 * (high - low):.1f} *)"
-    assert rows[2][4].endswith(ahead)
-    assert "mAP@R" in to_markdown(found)
-    assert "mAP@R" in to_html(found, "study")
-    assert separation_table([found[2]]) == []
+    assert table.rows[1][4].endswith(ahead)
+    assert "mAP@R" in markdown_study(found)
+    assert "mAP@R" in html_study(found, "study", [])
+    assert separability([found[2]]) is None
 
 
 def test_points_are_trials_of_a_method(tmp_path: Path) -> None:
@@ -244,14 +255,19 @@ def test_a_search_ranks_its_trials_by_validation(tmp_path: Path) -> None:
     assert [group.point[-3:] for group in groups[:3]] == ["0.2", "0.1", "0.3"]
     assert [group.best for group in groups] == [True, False, False, False, False, False]
     low, high = scipy.stats.t.interval(0.95, 1, loc=0.75, scale=scipy.stats.sem([0.7, 0.8]))
-    assert groups[0].estimates["H"].interval == pytest.approx((low, high))
-    table = to_markdown(groups)
-    assert "| wgan | loss.instance.margin=0.2 | 2 of 2 | 75.0 ± 63.5 | 50.0 ± 0.0 |" in table
+    assert found_estimate(groups[0], "H").interval == pytest.approx((low, high))
+    table = markdown_study(groups)
+    assert "| wgan | loss.instance.margin=0.2 | 2 of 2 | 75.0 | 50.0 ± 0.0 |" in table
+    assert f"\n{TWO_SEEDS}\n" in table
     assert "| 100 ± 0 | 0.250 ± 0.000 | best |" in table
     assert "Paired" not in table
     assert chosen_points(groups) == ["points:", "  wgan: [{loss.instance.margin: 0.2}]  # digits"]
-    assert "no test row was read" in to_html(groups, "search")
-    assert to_csv(groups).splitlines()[1].startswith("digits,wgan,loss.instance.margin=0.2,0 1,2,")
+    assert "no test row was read" in html_study(groups, "search", [])
+    head, first, *_ = csv.reader(io.StringIO(to_csv(groups)))
+    assert dict(zip(head, first, strict=True)).items() >= {
+        "data": "digits", "method": "wgan", "loss.instance.margin": "0.2", "seed": "0",
+        "steps": "100.0", "H": "0.7",
+    }.items()  # fmt: skip
 
 
 def test_a_search_without_calibration_ranks_by_uncalibrated_h(tmp_path: Path) -> None:
@@ -271,17 +287,17 @@ def test_paired_difference_is_scipys(tmp_path: Path) -> None:
     other = {seed: one[seed] - 0.01 + float(draw.normal(0, 0.01)) for seed in range(2, 6)}
     found = paired_difference(one, other | {99: 0.0})
     assert found is not None
-    assert found.seeds == (2, 3, 4, 5)
-    shared = [[values[seed] for seed in found.seeds] for values in (one, other)]
+    assert found.seeds == 4
+    shared = [[values[seed] for seed in (2, 3, 4, 5)] for values in (one, other)]
     test = scipy.stats.ttest_rel(*shared)
     low, high = test.confidence_interval(0.95)
-    assert found.estimate.mean == pytest.approx(np.mean(shared[0]) - np.mean(shared[1]))
-    assert found.estimate.interval == pytest.approx((low, high))
-    assert found.is_shown == (test.pvalue < 0.05)
+    assert found.mean == pytest.approx(np.mean(shared[0]) - np.mean(shared[1]))
+    assert found.interval == pytest.approx((low, high))
+    assert found.lead.endswith(" *") == (test.pvalue < 0.05)
     assert paired_difference(one, {99: 0.0}) is None
     single = paired_difference(one, {0: 0.0})
     assert single is not None
-    assert not single.is_shown, "one pair has no interval"
+    assert "*" not in single.lead, "one pair has no interval"
 
 
 def test_methods_are_compared_on_equal_seeds(tmp_path: Path) -> None:
@@ -289,17 +305,33 @@ def test_methods_are_compared_on_equal_seeds(tmp_path: Path) -> None:
     for task, value in zip(tasks, (0.5, 0.6, 0.7, 0.45, 0.55, 0.64, 0.9), strict=False):
         write_result(task, figures(value))
     groups = collect(tasks)
-    wgan, ridge = compare(groups)
-    assert (wgan.first, wgan.other) == ("iapc", "wgan")
+    iapc, *others = groups
+    wgan, ridge = (iapc.less(other, "H") for other in others)
+    assert wgan is not None
+    assert ridge is not None
     low, high = scipy.stats.ttest_rel([0.5, 0.6, 0.7], [0.45, 0.55, 0.64]).confidence_interval()
-    assert wgan.differences["H"].estimate.interval == pytest.approx((low, high))
-    assert ridge.differences["U"].seeds == (0,)
-    assert "| digits | iapc | wgan | 3 | +5.3 ± 1.4 * |" in to_markdown(groups)
-    assert "| digits | iapc | ridge | 1 | -40.0 |" in to_markdown(groups)
-    rows = list(csv.DictReader(io.StringIO(to_csv(groups))))
-    assert rows[0]["first_less_this_H"] == ""
-    assert float(rows[1]["first_less_this_H_low"]) == pytest.approx(low, abs=1e-6)
-    assert "paired t" in to_html(groups, "title")
+    assert wgan.interval == pytest.approx((low, high))
+    assert ridge.seeds == 1
+    assert "| digits | iapc | wgan | 3 | +5.3 ± 1.4 * |" in markdown_study(groups)
+    assert "| digits | iapc | ridge | 1 | -40.0 |" in markdown_study(groups)
+    assert "paired t" in html_study(groups, "title", [])
+
+
+def test_two_seeds_that_say_nothing_have_no_interval(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = sweep(tmp_path, base(tmp_path, methods="[iapc, wgan]", seeds="[0, 1]"))
+    for task, value in zip(tasks, (0.5, 0.6, 0.51, 0.52), strict=True):
+        write_result(task, figures(value))
+    out = tmp_path / "study.html"
+    report_sweep(tasks, tmp_path / "mine.yaml", [out])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "± 63.5" not in printed
+    assert "51.5 ± 6.4" in printed
+    assert TWO_SEEDS in printed
+    assert f'role="note">{TWO_SEEDS}' in out.read_text()
+    assert not Estimate.of([0.5, 0.6]).has_interval
+    assert Estimate.of([0.2, 0.9, 0.1]).has_interval, "three say how little"
 
 
 def test_equal_seeds_have_no_width() -> None:

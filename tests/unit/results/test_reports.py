@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import re
@@ -26,9 +27,11 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.experiment import run as whole_run
 from gzsl_dist.experiment.run_directory import open_run_directory
 from gzsl_dist.report import main
-from gzsl_dist.results.latex import escaped
 from gzsl_dist.results.repeat import repeat_command
 from gzsl_dist.results.runs import group_runs, read_runs
+from gzsl_dist.results.statistics import Estimate
+from gzsl_dist.results.table import escaped
+from gzsl_dist.sweeps.plan import read_sweep
 from gzsl_dist.training.stop_signal import StopSignal
 
 VOID = {"meta", "img", "wbr"}
@@ -151,7 +154,7 @@ def test_figures_of_a_run_are_those_of_its_result(
         for name in ("U", "S", "H", "T1", "AUSUC"):
             assert row[name] == f"{100 * expected[name]:.1f}"
         for name in ("U", "S", "H"):
-            assert row[f"raw {name}"] == f"{100 * expected['raw'][name]:.1f}"
+            assert row[f"uncalibrated {name}"] == f"{100 * expected['raw'][name]:.1f}"
         assert row["steps"] == str(expected["steps"])
 
 
@@ -163,7 +166,7 @@ def test_a_method_has_mean_and_interval_over_seeds(
     for name in ("U", "S", "H", "T1", "AUSUC"):
         values = [100 * result(runs[f"iapc-{seed}"])[name] for seed in (0, 1)]
         half = scipy.stats.sem(values) * scipy.stats.t.ppf(0.975, 1)
-        assert row[name] == f"{np.mean(values):.1f} ± {half:.1f}"
+        assert row[name] == f"{np.mean(values):.1f}" + (f" ± {half:.1f}" if half <= 25 else "")
     assert "±" not in page[0].row(0, "wgan")["H"]
 
 
@@ -181,10 +184,10 @@ def test_what_the_page_shows_of_classes_and_overlap(
     (row,) = [
         [cell[1] for cell in row]
         for row in tables[0]
-        if [cell[1] for cell in row][:3] == ["wgan", "synthetic unseen", "x"]
+        if [cell[1] for cell in row][:4] == ["digits", "synthetic", "x", "wgan"]
     ]
-    names = ("overlap", "margin", "silhouette", "map_at_r", "nmi")
-    assert row[3:] == [f"{expected[name]:.3f}" for name in names]
+    names = ("margin", "overlap", "silhouette", "map_at_r", "nmi")
+    assert [cell.split()[0] for cell in row[4:]] == [f"{100 * expected[n]:.1f}" for n in names]
 
 
 def test_a_confused_pair_is_that_of_the_counts(
@@ -262,9 +265,9 @@ def test_different_data_sets_are_said(
 
 def test_markdown_and_latex_have_the_figures(runs: dict[str, Path], tmp_path: Path) -> None:
     values = [100 * result(runs[f"iapc-{seed}"])["H"] for seed in (0, 1)]
-    half = scipy.stats.sem(values) * scipy.stats.t.ppf(0.975, 1)
+    h = str(Estimate.of([value / 100 for value in values]))
     text = report(alike(runs), tmp_path / "r.txt", "--format", "md")
-    assert f"| {np.mean(values):.1f} ± {half:.1f} |" in text
+    assert f"| {h} |" in text
     assert f"| {100 * result(runs['wgan-0'])['T1']:.1f} |" in text
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert all(line.endswith("|") for line in lines)
@@ -272,8 +275,46 @@ def test_markdown_and_latex_have_the_figures(runs: dict[str, Path], tmp_path: Pa
     body = [line for line in latex.splitlines() if line.endswith(r"\\")]
     assert len(body) == 1 + 3
     assert {line.count(" & ") for line in body} == {9}
-    assert rf"& {np.mean(values):.1f} $\pm$ {half:.1f} &" in latex
+    assert f"& {escaped(h)} &" in latex
     assert escaped("a_b & 5 %") == r"a\_b \& 5 \%"
+
+
+def test_csv_has_a_line_a_run(runs: dict[str, Path], tmp_path: Path) -> None:
+    report(list(runs.values()), tmp_path / "r.csv")
+    with (tmp_path / "r.csv").open(newline="") as file:
+        lines = {line["run"]: line for line in csv.DictReader(file)}
+    assert set(lines) == set(runs)
+    for name, path in runs.items():
+        line, expected = lines[name], result(path)
+        assert (line["method"], int(line["seed"])) == (expected["method"], expected["seed"])
+        assert line["data"] == expected["dataset"]["name"]
+        assert float(line["factor"]) == expected["calibration"]["factor"]
+        for figure in ("U", "S", "H", "T1", "AUSUC", "seconds"):
+            assert float(line[figure]) == expected[figure]
+        assert float(line["raw_H"]) == expected["raw"]["H"]
+    assert lines["iapc-0"]["evaluation.calibration"] == "validation"
+    assert lines["wgan-0"]["evaluation.calibration"] == "none"
+    assert "train.batch_size" not in lines["ridge"], "all have the same"
+    assert lines["ridge"]["synthetic_x_margin"] == "", "a baseline has no synthetic rows"
+
+
+def test_a_sweep_file_stands_for_its_runs_that_are_done(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, config = tmp_path / "mine.yaml", tmp_path / "digits.yaml"
+    config.write_text("method: wgan\n")
+    text = f"data: {{digits: {{ours: {config}}}}}\nseeds: [0, 1]\ndir: {tmp_path / 'runs'}\n"
+    file.write_text(text)
+    with pytest.raises(InputError, match=r"no task is done; python -m gzsl_dist.sweep run"):
+        main([str(file), "--out", str(tmp_path / "r.md")])
+    shutil.copytree(runs["wgan-0"], read_sweep(file)[0].directory)
+    table = report([file, runs["ridge"]], tmp_path / "r.md")
+    assert f"mine.yaml: 1 of 2 tasks are not done\n{tmp_path}" in capsys.readouterr().out
+    assert f"| ours | 0 | {100 * result(runs['wgan-0'])['U']:.1f} |" in table
+    assert "| ridge | 0 |" in table
+    file.write_text(f"{text}settings: {{evaluation.final: false}}\n")
+    with pytest.raises(InputError, match=r"gzsl_dist.sweep collect .*mine.yaml ranks them"):
+        main([str(file), "--out", str(tmp_path / "r.md")])
 
 
 def test_png(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -323,7 +364,7 @@ def test_runs_of_other_settings_are_another_group(runs: dict[str, Path], tmp_pat
     first, second = group_runs(read_runs(chosen))
     assert first.name == "iapc (model.noise_dim 8)"
     assert second.name == "iapc (model.noise_dim 9)"
-    h = first.estimate(lambda run: run.result.H)
+    h = first.estimate("H")
     assert h is not None
     assert np.isnan(h.half_width), "one seed twice is no interval"
     text = report(chosen, tmp_path / "r.md")
@@ -348,5 +389,7 @@ def test_a_run_without_result_is_refused(runs: dict[str, Path], tmp_path: Path) 
     assert not (tmp_path / "r.html").exists()
     with pytest.raises(InputError, match="named twice"):
         main([str(runs["ridge"]), f"{runs['ridge']}/", "--out", str(tmp_path / "r.html")])
-    with pytest.raises(InputError, match=r"must end in .html, .md, .tex, .png, or give --format"):
+    with pytest.raises(
+        InputError, match=r"must end in .html, .md, .tex, .png, .csv, or give --format"
+    ):
         main([str(runs["ridge"]), "--out", str(tmp_path / "r.pdf")])
