@@ -16,9 +16,6 @@ __all__ = ["GZSLClassifier", "load"]
 def load(path: str | Path) -> ZeroShotModel:
     """Load a finished run, or a file made by ``python -m gzsl_dist.export``.
 
-    Args:
-        path: run directory or ``.safetensors`` file.
-
     Returns:
         A model with ``predict``, ``predict_proba`` and ``classes``.
 

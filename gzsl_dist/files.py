@@ -70,13 +70,10 @@ def exclusive_lock(place: Path, name: str, *, busy: str, remedy: str) -> IO[str]
     """Lock a file, making it where it is missing; the lock goes with the process that holds it.
 
     Args:
-        place: the file that is locked.
+        place: the file that is locked, and stays open as long as the lock is held.
         name: what is kept from other jobs, as errors call it.
         busy: the error where another job holds the lock, or has just removed the file.
         remedy: what to do where the file system has no locks.
-
-    Returns:
-        The open file; closing it gives the lock back.
 
     Raises:
         InputError: it cannot be locked.

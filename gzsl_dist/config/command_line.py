@@ -78,17 +78,14 @@ def _choices(hint: str, **_: Any) -> list[str]:
 
 
 def config_from_arguments(arguments: argparse.Namespace, unknown: Sequence[str]) -> Config:
-    """The checked configuration of a parsed command line.
-
-    Args:
-        arguments: parsed by a parser with `add_setting_arguments`.
-        unknown: what the parser did not know.
+    """The checked configuration of a command line parsed with `add_setting_arguments`.
 
     Raises:
-        InputError: one line that names the first wrong setting, where it stands and what to do.
+        InputError: one line that names the first unknown option or wrong setting, where it stands
+            and what to do.
     """
     if unknown:
-        raise InputError(f"command line: unknown option {unknown[0]}{_nearest(unknown[0])}")
+        raise InputError(f"command line: unknown option {unknown[0]}{nearest_setting(unknown[0])}")
     known = {name for name, _ in setting_fields()}
     given = {name: value for name, value in vars(arguments).items() if name in known}
     overrides: dict[str, Any] = {}
@@ -120,7 +117,7 @@ def _validated(values: dict[str, Any], given: dict[str, Any], file: str | None) 
         name = ".".join(str(part) for part in first["loc"])
         where = "command line" if name in given or file is None else f"configuration file {file}"
         if first["type"] == "extra_forbidden":
-            raise InputError(f"{where}: unknown setting {name}{_nearest(name)}") from None
+            raise InputError(f"{where}: unknown setting {name}{nearest_setting(name)}") from None
         message = first["msg"].removeprefix("Value error, ")
         if not name:
             raise InputError(f"{where}: {message}") from None
@@ -128,7 +125,8 @@ def _validated(values: dict[str, Any], given: dict[str, Any], file: str | None) 
         raise InputError(f"{where}: {name} = {first['input']!r}: {message}") from None
 
 
-def _nearest(name: str) -> str:
+def nearest_setting(name: str) -> str:
+    """A hint for an unknown setting, with hyphens as an option, that ends an error's line."""
     known = [known for known, _ in setting_fields()]
     wanted = name.lstrip("-").split("=")[0]
     last = wanted.split(".")[-1].replace("-", "_")

@@ -37,12 +37,7 @@ def read_yaml(
     what: str = "configuration file",
     remedy: str = "give an existing file with --config",
 ) -> dict[str, Any]:
-    """The mapping in a YAML or JSON file.
-
-    Args:
-        path: read as JSON where its name ends so, or where it is JSON.
-        what: the file is called in errors, before its path.
-        remedy: says what to do where it cannot be read.
+    """The mapping in a YAML or JSON file; errors call it `what`, and say the remedy.
 
     Raises:
         InputError: missing, not YAML, a key given twice, or not a mapping.

@@ -13,14 +13,10 @@ LONGEST = 120
 
 
 def run_name(stem: str, settings: Mapping[str, str]) -> str:
-    """A folder's name from a configuration's name and the settings given beside it.
+    """A folder's name from a configuration's name and the settings given beside it, by dotted name.
 
     Settings that do not change what a run computes are left out, so that another strategy or
     another number of processes goes on with the same run.
-
-    Args:
-        stem: name of the configuration.
-        settings: values by dotted name, in any order.
     """
     told = {name: value for name, value in settings.items() if not is_free_to_differ(name)}
     parts, exact = [stem], True

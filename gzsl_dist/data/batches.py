@@ -40,11 +40,7 @@ class Batch:
 class HostDraw:
     """What of a batch is made in host memory, ahead of its step.
 
-    Attributes:
-        ids: ``(slots,)`` training rows.
-        features: ``(slots, d_x)``, None where all rows are on the device.
-        noise: as in `Batch`.
-        mix: as in `Batch`.
+    `ids`, ``(slots,)``, are training rows; `features` are None where all rows are on the device.
     """
 
     ids: Tensor
@@ -57,18 +53,16 @@ class BatchSource:
     """Batches as functions of (seed, draw, slot): the same global batch for any process count.
 
     Rows come in the order of one seeded permutation after another, without gaps, so every row is
-    used once before any is used again; a batch larger than the data holds rows repeatedly.
-
-    Rows and noise of the next draws are made by threads while a step is computed: their values
-    depend on the draw alone, so it does not matter when.
+    used once before any is used again; a batch larger than the data holds rows repeatedly. Rows and
+    noise of the next draws are made by threads while a step is computed.
 
     Args:
         rows: training rows.
-        batch_size: rows of the global batch.
-        slots: the part of it that this process takes.
+        batch_size: rows of the global batch, of which this process takes the `slots`.
+        slots: which they are.
         noise_dim: d_z.
         seed: decides rows, noise and mixing.
-        device: where batches are put.
+        device: where batches are put, in `dtype`.
         dtype: of features, noise and mixing.
     """
 

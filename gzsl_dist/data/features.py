@@ -37,14 +37,8 @@ def blocks(features: Features) -> Iterator[FloatArray]:
 class StoredFeatures:
     """Rows of a file at known places, read by plain system calls: memory holds what was asked for.
 
-    HDF5 keeps a contiguous data set in one piece, so rows need no library to be found. Every
-    process opens the file for itself, after a fork too.
-
-    Args:
-        path: the file.
-        offset: bytes before the first row.
-        shape: ``(rows, d_x)`` of little-endian float32.
-        fingerprint: of the data set that the file holds.
+    HDF5 keeps a contiguous data set in one piece, so rows, ``(rows, d_x)`` of little-endian
+    float32, need no library to be found. Every process opens the file for itself, after a fork too.
     """
 
     def __init__(self, path: Path, offset: int, shape: tuple[int, int], fingerprint: str) -> None:

@@ -37,11 +37,7 @@ def hdf5_file(path: Path, mode: str, **options: Any) -> h5py.File:
 
 
 def open_hdf5(path: Path, *, own_folder: bool = False) -> h5py.File:
-    """Open an HDF5 file for reading.
-
-    Args:
-        path: the file.
-        own_folder: accept virtual data sets of plain file names in the file's own folder.
+    """Open an HDF5 file for reading; virtual data sets may lie in its `own_folder` if that is said.
 
     Raises:
         InputError: missing, unreadable, not to be locked, not HDF5, truncated, damaged, or with
@@ -92,9 +88,6 @@ def refuse_outside_data(item: h5py.Dataset, path: Path, *, own_folder: bool = Fa
     """Refuse a data set that keeps its values in another file.
 
     Also for what a stored reference points at: such a data set need not stand in any group.
-
-    Raises:
-        InputError: external storage or a virtual data set.
     """
     if own_folder and item.is_virtual and not item.external:
         for source in item.virtual_sources():

@@ -12,10 +12,6 @@ from gzsl_dist.errors import InputError
 def load_dataset(path: str, in_memory: str = "true") -> Dataset:
     """Load ``digits``, a file made by ``prepare``, or a folder made by ``simulate``.
 
-    Args:
-        path: `data.path`.
-        in_memory: `data.in_memory`; see `gzsl_dist.data.store.read_dataset`.
-
     Raises:
         InputError: it does not exist, is no data set, or is wrong in itself.
     """

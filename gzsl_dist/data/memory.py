@@ -17,12 +17,8 @@ SHARE = 4
 def fits_in_memory(size: int, device: torch.device | None = None) -> bool:
     """Whether so many bytes are at most a quarter of the memory that is free for each process here.
 
-    Processes of one machine share it, and those on one GPU; torchrun and srun say how many there
-    are.
-
-    Args:
-        size: bytes of this process's data.
-        device: where they are to be held; None: in host memory.
+    Processes of one machine share it, and those on one GPU, where that is the device; torchrun and
+    srun say how many there are.
     """
     processes = processes_here()
     if device is not None and device.type == "cuda":

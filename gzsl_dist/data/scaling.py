@@ -31,13 +31,7 @@ class Scaling:
     def fit(
         cls, features: Features, transform: Transform = "none", rows: IntArray | None = None
     ) -> Scaling:
-        """Fit on the training rows, block by block.
-
-        Args:
-            features: ``(rows, d_x)``.
-            transform: applied before.
-            rows: ``(training rows,)`` which to fit on, default all.
-        """
+        """Fit on these rows (default all) of ``(rows, d_x)`` features, block by block."""
         numbers = np.arange(len(features)) if rows is None else np.sort(rows)
         minimum = np.full(features.shape[1], np.inf, dtype=np.float32)
         maximum = -minimum

@@ -89,13 +89,7 @@ def _classes(
 
 
 class _ClassMeans:
-    """A fixed random two-layer function of semantics, and what semantics do not tell.
-
-    Args:
-        shape: sizes.
-        private: share of the variance that they do not tell.
-        draw: of the function's weights.
-    """
+    """A fixed random two-layer function of semantics, and a share of variance beside it."""
 
     def __init__(self, shape: Shape, private: float, draw: np.random.Generator) -> None:
         hidden, width = 64, shape.semantic_dim
@@ -157,14 +151,7 @@ def reachable_t1(like: str, rows: int | None = None, seed: int = 0, private: flo
 
 
 class SimulatedFeatures:
-    """Rows around their classes' means, drawn block by block from the seed: none are kept.
-
-    Args:
-        means: ``(classes, d_x)``.
-        labels: ``(rows,)``.
-        seed: with a block's number, decides its rows; alone, the directions that all share.
-        first_draw: number of the first block's draw.
-    """
+    """Rows around ``(classes, d_x)`` means, drawn block by block from the seed: none are kept."""
 
     def __init__(self, means: FloatArray, labels: IntArray, seed: int, first_draw: int = 1) -> None:
         self._means, self._labels, self._seed = means, labels, seed

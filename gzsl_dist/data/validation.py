@@ -15,12 +15,8 @@ LARGEST = 1e15  # of features and of lengths of semantics
 def validate(dataset: Dataset, where: str | None = None) -> None:
     """Check a data set in itself; splits and labels are 0-based here.
 
-    Args:
-        dataset: what to check.
-        where: how messages begin, the files it came from; default its name.
-
     Raises:
-        InputError: one line that says what is wrong, in which part, and what to do.
+        InputError: one line: `where` (default the name), what is wrong, in which part, what to do.
     """
     where = where or f"data set {dataset.name}"
     _check_shapes(dataset, where)

@@ -19,9 +19,6 @@ def allotted_gpus(root: Path = Path("/")) -> tuple[int, str]:
 
     CUDA_VISIBLE_DEVICES decides where it is set: empty, ``-1`` and Slurm's ``NoDevFiles`` are none.
     Else Slurm's variables count, and outside Slurm (where a job may not use all) the device files.
-
-    Args:
-        root: where ``dev`` is.
     """
     if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
         count = 0
@@ -43,11 +40,7 @@ def allotted_gpus(root: Path = Path("/")) -> tuple[int, str]:
 
 
 def unused_gpus_warning(root: Path = Path("/")) -> str | None:
-    """What to print where this job has GPUs and torch can use none; None where it has none.
-
-    Args:
-        root: as in `allotted_gpus`.
-    """
+    """What to print where this job has GPUs and torch can use none; None where it has none."""
     count, source = allotted_gpus(root)
     if not count:
         return None

@@ -36,12 +36,7 @@ BEFORE = {"model.anchor": "none", SPLIT: ANYTHING}
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A saved state on disk.
-
-    Attributes:
-        path: its folder, ``step-<8 digits>``.
-        step: generator steps done.
-    """
+    """A saved state on disk: its folder, ``step-<8 digits>``, and generator steps done."""
 
     path: Path
     step: int
@@ -49,14 +44,9 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class SavedState:
-    """What a checkpoint holds.
+    """What a checkpoint holds: all networks, each side's optimizer, averaged weights by name.
 
-    Attributes:
-        step: generator steps done.
-        networks: state of all networks.
-        optimizers: state of each side's optimizer.
-        validation_h: H on validation classes at this step, None where it was not measured.
-        averages: averaged weights by name, none where nothing is averaged.
+    `validation_h` is H on validation classes at this step, None where it was not measured.
     """
 
     step: int
@@ -132,7 +122,9 @@ def save(
                 _write_files(partial, state, made_for)
             for later in checkpoints(folder):
                 if later.step > state.step:
-                    _move_aside(later)
+                    aside = folder / f"later-{later.path.name}"
+                    shutil.rmtree(aside, ignore_errors=True)
+                    later.path.rename(aside)
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise InputError(
@@ -147,12 +139,6 @@ def save(
     return final
 
 
-def _move_aside(later: Checkpoint) -> None:
-    aside = later.path.with_name(f"later-{later.path.name}")
-    shutil.rmtree(aside, ignore_errors=True)
-    later.path.rename(aside)
-
-
 def _write_files(folder: Path, state: SavedState, made_for: dict[str, Any]) -> None:
     moments = {
         f"{side}/{name}/{key}": value
@@ -165,13 +151,12 @@ def _write_files(folder: Path, state: SavedState, made_for: dict[str, Any]) -> N
         files[AVERAGES] = state.averages
     for name, tensors in files.items():
         save_file({key: value.contiguous() for key, value in tensors.items()}, folder / name)
-    sums = {name: _checksum(folder / name) for name in files}
     facts = {
         "format_version": FORMAT_VERSION,
         "step": state.step,
         "validation_h": state.validation_h,
         "made_for": made_for,
-        "sha256": sums,
+        "sha256": {name: _checksum(folder / name) for name in files},
     }
     (folder / STATE).write_text(json.dumps(facts, indent=2))
 
@@ -190,16 +175,11 @@ def best_by_validation(found: Sequence[Checkpoint]) -> Checkpoint | None:
 def load(
     checkpoint: Checkpoint, made_for: dict[str, Any], *, optimizers: bool = True
 ) -> SavedState:
-    """Read a checkpoint.
-
-    Args:
-        checkpoint: what to read.
-        made_for: what it must have been made for, as given to `save`.
-        optimizers: whether to read their state too, which only training needs.
+    """Read a checkpoint; the state of optimizers only where training is to go on.
 
     Raises:
         DamagedError: its files are not what was saved.
-        InputError: it is of another format, or made for something else; the message names what.
+        InputError: it is of another format, or what it was `made_for` differs, which is named.
     """
     facts = _read_state(checkpoint)
     if facts.get("format_version") != FORMAT_VERSION:
@@ -207,22 +187,23 @@ def load(
             f"checkpoint {checkpoint.path}: format version {facts.get('format_version')}, this "
             f"program reads {FORMAT_VERSION}"
         )
-    theirs = facts.get("made_for")
-    if isinstance(theirs, dict):
-        for name, ours in made_for.items():
-            found = theirs.get(name, BEFORE.get(name))
-            if found != ours and found is not ANYTHING:
-                raise InputError(
-                    f"checkpoint {checkpoint.path}: made with {name} = {found}, this run has "
-                    f"{ours}; use the same, or another --run.dir"
-                )
+    saved_for = facts.get("made_for")
+    for name, expected in made_for.items():
+        found = ANYTHING  # of a damaged one, reported below
+        if isinstance(saved_for, dict):
+            found = saved_for.get(name, BEFORE.get(name))
+        if found != expected and found is not ANYTHING:
+            raise InputError(
+                f"checkpoint {checkpoint.path}: made with {name} = {found}, this run has "
+                f"{expected}; use the same, or another --run.dir"
+            )
     try:
         averaged = AVERAGES in facts["sha256"]
         files = [NETWORKS, *([AVERAGES] if averaged else []), *([OPTIMIZERS] if optimizers else [])]
         for name in files:
             if _checksum(checkpoint.path / name) != facts["sha256"][name]:
                 raise ValueError(f"{name} does not have the checksum it was saved with")
-        if not isinstance(theirs, dict):
+        if not isinstance(saved_for, dict):
             raise ValueError(f"{STATE} does not say what it was made for")
         networks = load_file(checkpoint.path / NETWORKS)
         averages = load_file(checkpoint.path / AVERAGES) if averaged else {}

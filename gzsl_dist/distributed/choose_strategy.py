@@ -7,7 +7,7 @@ import shutil
 
 from gzsl_dist.config import TrainSettings
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import DdpStrategy, SingleStrategy, Strategy
+from gzsl_dist.distributed.strategies import LocalStrategy, Strategy
 from gzsl_dist.errors import InputError
 
 
@@ -40,10 +40,10 @@ def choose_strategy(settings: TrainSettings, processes: Processes) -> Strategy:
             raise InputError(
                 f"train.strategy: single cannot use {processes.world_size} processes; use ddp"
             )
-        return SingleStrategy(processes.clock)
+        return LocalStrategy(clock=processes.clock)
     if processes.world_size == 1:
         raise InputError(
             "train.strategy: ddp needs processes; start with torchrun --nproc_per_node=2, "
             "or use auto"
         )
-    return DdpStrategy(processes.world_size, processes.clock)
+    return LocalStrategy(processes.world_size, processes.clock)

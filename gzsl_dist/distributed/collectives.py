@@ -35,15 +35,7 @@ class _GatherRows(torch.autograd.Function):
 
 
 def gather_rows(rows: Tensor, sizes: list[int]) -> Tensor:
-    """All processes' rows in the order of their ranks, without gradient.
-
-    Args:
-        rows: ``(sizes[rank], ...)`` this process's rows.
-        sizes: number of rows of every process.
-
-    Returns:
-        ``(sum(sizes), ...)``.
-    """
+    """All processes' ``(sizes[rank], ...)`` rows in rank order, ``(sum(sizes), ...)``, detached."""
     largest = max(sizes)
     padded = rows.new_zeros(largest, *rows.shape[1:])
     padded[: len(rows)] = rows

@@ -21,9 +21,9 @@ from gzsl_dist.distributed.processes import Processes, collective_backend
 from gzsl_dist.distributed.strategies import (
     MOMENTS,
     STEP,
+    LocalTrainable,
     OptimizerState,
     Trainable,
-    adam_state,
     trained_parameters,
 )
 from gzsl_dist.errors import InputError
@@ -34,10 +34,6 @@ ALLOWED = ("zero_optimization", "comms_logger", "wall_clock_breakdown")
 
 class DeepSpeedStrategy:
     """DeepSpeed engines with the ZeRO stage of the settings.
-
-    Args:
-        settings: the optimizer's, and the file.
-        processes: the job.
 
     Raises:
         InputError: DeepSpeed is not installed, or the file or the precision does not fit.
@@ -75,25 +71,22 @@ class DeepSpeedStrategy:
         # compiler, and whose processes wait for ever for one that died: gloo has a time-out.
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         if not dist.is_initialized():  # DeepSpeed wants a group even for one process
-            meeting_point = Path(tempfile.mkdtemp()) / "rendezvous"
-            dist.init_process_group(
-                collective_backend(processes.device),
-                init_method=meeting_point.as_uri(),
-                rank=0,
-                world_size=1,
-            )
+            rendezvous = (Path(tempfile.mkdtemp()) / "rendezvous").as_uri()
+            backend = collective_backend(processes.device)
+            dist.init_process_group(backend, init_method=rendezvous, rank=0, world_size=1)
 
     def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
         """See `gzsl_dist.distributed.strategies.Strategy`."""
         return DeepSpeedTrainable(objective, settings, self.file, self.processes)
 
 
-class DeepSpeedTrainable:
-    """An objective in a DeepSpeed engine; see `gzsl_dist.distributed.strategies.Trainable`.
+class DeepSpeedTrainable(LocalTrainable):
+    """An objective in a DeepSpeed engine, which averages gradients over processes as DDP does.
 
-    DeepSpeed averages gradients over processes, so the loss is multiplied by their number, as
-    under DDP. Adam is torch's own: DeepSpeed's for CPUs differs in rounding.
+    Adam is torch's own: DeepSpeed's for CPUs differs in rounding.
     """
+
+    optimizer: Any
 
     def __init__(
         self,
@@ -105,7 +98,7 @@ class DeepSpeedTrainable:
         import deepspeed
 
         self.world_size, self.clock = processes.world_size, processes.clock
-        self.objective = objective
+        self.plain = self.objective = objective
         self.parameters = trained_parameters(objective)
         self.stage: int = file["zero_optimization"]["stage"]
         adam = {
@@ -144,7 +137,7 @@ class DeepSpeedTrainable:
     def weights(self) -> dict[str, Tensor]:
         """See `Trainable`."""
         if self.stage < 3:
-            return self.objective.state_dict()
+            return super().weights()
         from deepspeed.utils import safe_get_full_fp32_param
 
         whole = {
@@ -157,11 +150,7 @@ class DeepSpeedTrainable:
         from deepspeed.utils import safe_get_full_optimizer_state
 
         if self.stage == 0:
-            state = self.optimizer.state
-            return {
-                name: {key: state[parameter][key] for key in (STEP, *MOMENTS)}
-                for name, parameter in self.parameters.items()
-            }
+            return super().state_dict()
         steps = next(iter(self._adam.state.values()))[STEP]
         return {
             name: {
@@ -174,9 +163,7 @@ class DeepSpeedTrainable:
     def load_state_dict(self, state: OptimizerState) -> None:
         """See `Trainable`."""
         if self.stage == 0:
-            for name, parameter in self.parameters.items():
-                self.optimizer.state[parameter] = adam_state(state[name], parameter)
-            return
+            return super().load_state_dict(state)
         steps = next(iter(state.values()))[STEP]
         # ZeRO makes its states, flat and partitioned, in the first step; make them now, to fill.
         flat_parts = (

@@ -45,8 +45,7 @@ def reported_once(store: Store, rank: int) -> Iterator[None]:
     find the note there. A process that only lost another one keeps nobody from reporting why.
 
     Raises:
-        OtherProcessError: another process reports why.
-        LostProcessError: another process is gone, and noted nothing.
+        OtherProcessError, LostProcessError: another process reports why, or is gone without a note.
         Exception: what was raised inside, by the process that reports it.
     """
     try:

@@ -28,14 +28,9 @@ class Heartbeat:
 
     A collective's time-out cannot tell a process that writes a large checkpoint from one whose
     machine has lost power. Here every process that acts or waits counts up a number in the job's
-    store from a thread, and those that wait look whether the numbers of all others grow. A process
-    that has died is noticed at once, by its closed connections.
-
-    Args:
-        store: the job's, in which no other process counts.
-        rank: number of this process.
-        world_size: number of processes; all of them make a `Heartbeat` at the same time.
-        timeout: seconds after which a process that does not count is given up.
+    store from a thread, and those that wait look whether the numbers of all others grow: one that
+    does not count for `timeout` seconds is given up. A process that has died is noticed at once, by
+    its closed connections.
     """
 
     def __init__(self, store: Store, rank: int, world_size: int, timeout: float) -> None:

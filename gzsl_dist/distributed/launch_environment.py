@@ -26,9 +26,7 @@ def local_rank() -> int:
 def check(gpus: int = 0) -> None:
     """See that a launcher's variables, if there are any, say which process this is, of how many.
 
-    Args:
-        gpus: how many of them this process sees; a process needs its `LOCAL_RANK` to choose one of
-            several.
+    A process that sees several GPUs needs its `LOCAL_RANK` to choose one.
 
     Raises:
         InputError: some are set and others missing, or a value cannot be. All are named.

@@ -33,7 +33,7 @@ from gzsl_dist.errors import (
     LostProcessError,
     OtherProcessError,
     PreemptedError,
-)
+)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -107,10 +107,7 @@ class Processes:
         return bool(self.add(torch.tensor(float(flag), device=self.device)).item() > 0)
 
     def together(self, action: Callable[[], T]) -> T:
-        """Act on every process; where it fails on any, all of them fail.
-
-        An action may take longer than the collectives' time-out: see
-        `gzsl_dist.distributed.heartbeat`.
+        """Act on every process, however long (`Heartbeat`); where it fails on any, all fail.
 
         Raises:
             Exception: what the action raised; `OtherProcessError` where another process failed.
@@ -145,9 +142,6 @@ class Processes:
         """Let the first process act, and give all of them its result; where it fails, all fail.
 
         The result must be what `torch.distributed.broadcast_object_list` can carry.
-
-        Raises:
-            Exception: as in `together`.
         """
         result = self.together(lambda: action() if self.rank == 0 else None)
         if self.world_size > 1:
@@ -157,14 +151,10 @@ class Processes:
         return cast(T, result)
 
     def agree(self, found: Mapping[str, str], remedy: str) -> None:
-        """See that all processes found the same, before any of it is used; all must call.
-
-        Args:
-            found: what this process read, by names that users know.
-            remedy: what to do where it differs.
+        """See that all processes found the same, by names that users know; all must call.
 
         Raises:
-            InputError: on every process; says which host sees what.
+            InputError: on every process; says which host sees what, and the remedy.
         """
         if self.world_size == 1:
             return
@@ -176,12 +166,8 @@ class Processes:
     def agree_on_folder(self, name: str, folder: Path) -> None:
         """See that a folder is the same one for all processes: a file of the first is seen by all.
 
-        Args:
-            name: what the folder is to users.
-            folder: where the first process can write; it must exist there.
-
         Raises:
-            InputError: on every process; says which host sees it and which does not.
+            InputError: on every process; says which host sees it, and which does not.
         """
         if self.world_size == 1:
             return
@@ -260,12 +246,9 @@ def start_processes(
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
         store = PrefixStore(f"attempt {attempt}", store)
         dist.init_process_group(
-            collective_backend(chosen),
-            store=store,
-            rank=rank,
-            world_size=world_size,
-            timeout=timedelta(seconds=timeout),
-        )
+            collective_backend(chosen), timeout=timedelta(seconds=timeout),
+            store=store, rank=rank, world_size=world_size,
+        )  # fmt: skip
         heartbeat = Heartbeat(store, rank, world_size, timeout)
     except (ValueError, RuntimeError) as error:
         raise InputError(

@@ -58,12 +58,13 @@ class Strategy(Protocol):
 class LocalTrainable:
     """An objective with Adam, alone or under DDP.
 
+    DDP averages gradients over processes; the loss is multiplied by their number, so that the
+    average becomes the sum of the parts' gradients, which is that of the whole loss.
+
     Args:
         objective: returns ``(this process's part of the loss, parts)``.
         settings: the optimizer's.
-        world_size: DDP averages gradients over processes; the loss is multiplied by this, so that
-            the average becomes the sum of the parts' gradients, which is that of the whole loss.
-            None: no DDP.
+        world_size: None: no DDP.
         clock: where the time goes.
     """
 
@@ -139,28 +140,16 @@ def trained_parameters(objective: nn.Module) -> dict[str, nn.Parameter]:
     }
 
 
-class SingleStrategy:
-    """One process."""
+class LocalStrategy:
+    """One process, or DDP: all hold all parameters, gradients are summed while they are computed.
 
-    name = "single"
+    Buffers are not broadcast: they are computed alike everywhere.
+    """
 
-    def __init__(self, clock: Stopwatch | None = None) -> None:
-        self.clock = clock
+    def __init__(self, world_size: int | None = None, clock: Stopwatch | None = None) -> None:
+        self.name = "single" if world_size is None else "ddp"
+        self.world_size, self.clock = world_size, clock
 
     def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
         """See `Strategy`."""
-        return LocalTrainable(objective, settings, clock=self.clock)
-
-
-class DdpStrategy:
-    """Every process holds all parameters; gradients are summed while they are computed."""
-
-    name = "ddp"
-
-    def __init__(self, world_size: int, clock: Stopwatch | None = None) -> None:
-        self.world_size = world_size
-        self.clock = clock
-
-    def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
-        """See `Strategy`. Buffers are not broadcast: they are computed alike everywhere."""
         return LocalTrainable(objective, settings, self.world_size, self.clock)

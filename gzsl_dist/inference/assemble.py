@@ -29,16 +29,7 @@ def assemble(
     config: Config,
     selection: Selection,
 ) -> ZeroShotModel:
-    """The model of trained networks and the classifier that was fitted with them.
-
-    Args:
-        networks: with whole weights.
-        classifier: over the problem's classes.
-        problem: what was trained on.
-        dataset: it is told in the card.
-        config: of the run.
-        selection: training length and calibration factor.
-    """
+    """The model of trained networks, with whole weights, and the classifier fitted with them."""
     calibrated = config.evaluation.calibration != "none"
     embedding = networks.embedding
     card = ModelCard(
@@ -69,15 +60,9 @@ def with_new_classes(
     classifier is fitted anew with them. The calibration factor stays: it comes from validation
     classes, which were new to their training in the same way.
 
-    Args:
-        trained: a run.
-        names: of the new classes.
-        semantics: ``(new classes, d_a)``, of the same kind as the run's.
-        processes: the job.
-
     Raises:
-        InputError: semantics of another length, not finite, or those of another class; a name
-            that the run knows already.
+        InputError: semantics, ``(new classes, d_a)``, of another length, not finite, or those of
+            another class; a name that the run knows already.
     """
     old = trained.dataset
     if semantics.shape[1] != old.semantics.shape[1]:

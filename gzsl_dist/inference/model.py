@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +34,17 @@ class ModelCard:
     """What a model is; kept as JSON in its file's header.
 
     Attributes:
-        classes: names, seen ones first.
-        seen_count: how many of them are seen.
+        classes: names, seen ones first, of which there are `seen_count`.
         calibration_factor: subtracted from the log-probabilities of seen classes (calibrated
             stacking, Chao et al., ECCV 2016), as validation classes chose; None: not calibrated.
         feature_dim: d_x.
-        embedding_dim: size of h; 0 without an embedding network.
-        projection_dim: size of u; 0 without an embedding network.
+        embedding_dim: size of h, and `projection_dim` of u; 0 without an embedding network.
         space: of the classifier's input, and ``unit_length``:
             `gzsl_dist.evaluation.classifier_space.ClassifierSpace`.
         transform: of features, before they are scaled; `gzsl_dist.data.scaling.Scaling`.
         precision: ``float32`` or ``float64``.
-        method: preset it was trained with.
         dataset: ``name`` and ``fingerprint``.
         steps: generator steps trained.
-        seed: of the run.
-        format_version: of the file.
     """
 
     classes: tuple[str, ...]
@@ -203,9 +198,8 @@ class ZeroShotModel(nn.Module):
             raise InputError("no class is left; name at least one")
         kept = [number for number, name in enumerate(self.classes) if name in set(names)]
         seen_count = sum(number < self.card.seen_count for number in kept)
-        values = asdict(self.card)
-        values |= {"classes": tuple(self.classes[n] for n in kept), "seen_count": seen_count}
-        model = ZeroShotModel(ModelCard(**values))
+        classes = tuple(self.classes[number] for number in kept)
+        model = ZeroShotModel(replace(self.card, classes=classes, seen_count=seen_count))
         state = self.state_dict()
         for name in ("classifier.weight", "classifier.bias"):
             state[name] = state[name][kept]
@@ -223,10 +217,7 @@ class ZeroShotModel(nn.Module):
 
 
 def load_model(path: str | Path) -> ZeroShotModel:
-    """Load a finished run's model, or a file that ``gzsl_dist.export`` made.
-
-    Args:
-        path: a run directory or a ``.safetensors`` file.
+    """Load a finished run's model, or a ``.safetensors`` file that ``gzsl_dist.export`` made.
 
     Raises:
         InputError: no such file, an unfinished run, a run of a baseline, or no model of this

@@ -34,11 +34,7 @@ LANDMARKS = 2048
 class Anchor(nn.Module):
     """m(a), a fixed function of semantics; its values are buffers, saved with the weights.
 
-    Args:
-        form: ``ridge`` or ``kernel_ridge``.
-        classes: number of classes that it is fitted to.
-        semantic_dim: d_a.
-        feature_dim: d_x.
+    Its form is ``ridge`` or ``kernel_ridge``; it is fitted to so many classes.
     """
 
     landmarks: Tensor | None

@@ -8,15 +8,10 @@ from torch import Tensor
 
 
 def for_rows(layer: Callable[[Tensor], Tensor], semantics: Tensor, labels: Tensor | None) -> Tensor:
-    """``layer(semantics[labels])``, by class or by row, whichever are fewer.
+    """``layer(semantics[labels])``, ``(rows, width)``, by class or by row, whichever are fewer.
 
-    Args:
-        layer: maps each row of semantics by itself.
-        semantics: ``(classes, d_a)``; without labels, ``(rows, d_a)``.
-        labels: ``(rows,)`` class of each row, in ``[0, classes)``.
-
-    Returns:
-        ``(rows, width of the layer)``.
+    The layer maps each row of the semantics, ``(classes, d_a)``, by itself; ``(rows,)`` labels say
+    the class of each row. Without labels, the semantics are ``(rows, d_a)``.
     """
     if labels is None:
         return layer(semantics)

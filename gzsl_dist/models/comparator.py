@@ -21,12 +21,7 @@ class Comparator(nn.Module):
 
     The first layer splits exactly into ``W_h h + W_a a_c``: both are computed once, and the pairs
     of a row and a class never meet in a matrix product, nor as a block of ``rows x classes x
-    hidden`` values (`pair_scores`).
-
-    Args:
-        embedding_dim: size of h.
-        semantic_dim: d_a.
-        hidden_dim: width of the hidden layer (CE-GZSL: 2048).
+    hidden`` values (`pair_scores`). CE-GZSL's `hidden_dim` is 2048.
     """
 
     def __init__(self, embedding_dim: int, semantic_dim: int, hidden_dim: int) -> None:

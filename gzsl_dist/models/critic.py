@@ -18,14 +18,9 @@ SLOPE = 0.2
 class Critic(nn.Module):
     """D: [x; a] -> hidden, LeakyReLU 0.2 -> 1 (f-CLSWGAN, Xian et al., CVPR 2018; CE-GZSL).
 
-    The first layer is kept as its two parts, one for x and one for a; their sum is the layer on
-    the concatenation. What the first layer returns is called *activation* here (before the
-    LeakyReLU); score and input gradient are functions of it.
-
-    Args:
-        feature_dim: d_x.
-        semantic_dim: d_a.
-        hidden_dim: width of the hidden layer (CE-GZSL: 4096).
+    The first layer, of width `hidden_dim` (CE-GZSL: 4096), is kept as its two parts, one for x and
+    one for a; their sum is the layer on the concatenation. What it returns is called *activation*
+    here (before the LeakyReLU); score and input gradient are functions of it.
     """
 
     def __init__(self, feature_dim: int, semantic_dim: int, hidden_dim: int) -> None:

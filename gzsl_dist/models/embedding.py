@@ -12,10 +12,8 @@ from gzsl_dist.models.precision import at_least_float32
 class Embedding(nn.Module):
     """E: ``h = ReLU(W1 x)``, ``u = normalize(W2 h)``.
 
-    Args:
-        feature_dim: d_x.
-        embedding_dim: size of h, the classifier's space (CE-GZSL: 2048).
-        projection_dim: d_u, size of u, the contrastive space (CE-GZSL: 512).
+    h, the classifier's space, has `embedding_dim` values (CE-GZSL: 2048), u, the contrastive space,
+    `projection_dim` = d_u (CE-GZSL: 512).
     """
 
     def __init__(self, feature_dim: int, embedding_dim: int, projection_dim: int) -> None:

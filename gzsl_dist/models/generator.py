@@ -16,12 +16,7 @@ from gzsl_dist.models.initialize import initialize
 class Generator(nn.Module):
     """G: [z; a] -> hidden, LeakyReLU 0.2 -> d_x, plus m(a) where there is an anchor, ReLU.
 
-    Args:
-        noise_dim: d_z.
-        semantic_dim: d_a.
-        hidden_dim: width of the hidden layer (CE-GZSL: 4096).
-        feature_dim: d_x.
-        anchor: m; None for the published form.
+    CE-GZSL's `hidden_dim` is 4096; without an anchor it is the published form.
     """
 
     def __init__(

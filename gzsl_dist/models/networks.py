@@ -39,7 +39,7 @@ class Networks(nn.Module):
 def build_networks(
     config: Config, *, feature_dim: int, semantic_dim: int, seen_count: int
 ) -> Networks:
-    """Build and initialize all networks on the CPU, alike on every process.
+    """Build and initialize all networks on the CPU, by the seed, so alike on every process.
 
     Args:
         config: sizes, the method's losses and the seed.

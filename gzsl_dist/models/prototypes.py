@@ -49,14 +49,10 @@ class MeanPrototypes(nn.Module):
     """Means of the embeddings of each class, remembered as exponential moving averages.
 
     For a class in the batch, the unit vector along the mean of its rows, with gradient; for other
-    classes their average, ``m_c <- normalize(mu m_c + (1 - mu) mean)``. Averages start at zero,
-    which is similar to nothing: a class's first batch is its average, and nothing random stays in
-    it. They are buffers, computed from the global batch alike on every process.
-
-    Args:
-        classes: number of classes.
-        projection_dim: d_u.
-        momentum: mu, share of the old average that stays, in [0, 1).
+    classes their average, ``m_c <- normalize(mu m_c + (1 - mu) mean)``, mu being the momentum in
+    [0, 1). Averages start at zero, which is similar to nothing: a class's first batch is its
+    average, and nothing random stays in it. They are buffers, computed from the global batch alike
+    on every process.
     """
 
     def __init__(self, classes: int, projection_dim: int, momentum: float) -> None:

@@ -127,29 +127,22 @@ def projection(found: Diagnostics) -> Figure:
     """Embeddings on their first two principal components; a colour for each of ten classes."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6 * len(_sides(found)), 5), layout="constrained")
-    for axes, side in zip(
-        np.atleast_1d(figure.subplots(1, len(_sides(found)))), _sides(found), strict=True
-    ):
+    sides = [s for s in (" seen", " unseen") if any(k.endswith(s) for k in found.embeddings)]
+    figure = Figure(figsize=(6 * len(sides), 5), layout="constrained")
+    for axes, side in zip(figure.subplots(1, len(sides), squeeze=False)[0], sides, strict=True):
         groups = {kind: group for kind, group in found.embeddings.items() if kind.endswith(side)}
         points = plane(torch.cat([embedded for embedded, _ in groups.values()]))
         first = 0
         for kind, (_, labels) in groups.items():
             some = torch.unique(labels)[:10]
-            mine = points[first : first + len(labels)]
+            own = points[first : first + len(labels)]
             first += len(labels)
             for color, label in enumerate(some):
                 chosen = (labels == label).numpy()
                 marker = {"marker": "o"} if kind.startswith("real") else {"marker": "x"}
-                axes.scatter(*mine[chosen].T, s=14, color=f"C{color}", **marker)
+                axes.scatter(*own[chosen].T, s=14, color=f"C{color}", **marker)
         axes.set(title=f"{side} classes: ● real × synthetic", xticks=[], yticks=[])
     return figure
-
-
-def _sides(found: Diagnostics) -> list[str]:
-    return [
-        side for side in (" seen", " unseen") if any(k.endswith(side) for k in found.embeddings)
-    ]
 
 
 def curve_figure(seen: ScoredRows, unseen: ScoredRows) -> Figure:
@@ -171,18 +164,12 @@ def confusion_figure(unseen: ScoredRows, names: Sequence[str]) -> Figure:
     Of more than `MOST_CLASSES` classes, those that are least often right.
     """
     from matplotlib.figure import Figure
+    from sklearn.metrics import confusion_matrix
 
     present, counts = np.unique(unseen.labels, return_counts=True)
-    right = unseen.labels[unseen.labels == unseen.best_unseen]
-    accuracies = np.bincount(right, minlength=present.max() + 1)[present] / counts
-    classes = np.sort(present[np.argsort(accuracies, kind="stable")[:MOST_CLASSES]])
-    shown = np.isin(unseen.labels, classes)
-    rows, best = np.searchsorted(classes, unseen.labels[shown]), unseen.best_unseen[shown]
-    columns = np.searchsorted(classes, best)
-    inside = (columns < len(classes)) & (classes[columns.clip(0, len(classes) - 1)] == best)
-    table = np.zeros((len(classes), len(classes)))
-    np.add.at(table, (rows[inside], columns[inside]), 1)
-    table /= np.bincount(rows)[:, None]
+    table = confusion_matrix(unseen.labels, unseen.best_unseen, labels=present) / counts[:, None]
+    kept = np.sort(np.argsort(table.diagonal(), kind="stable")[:MOST_CLASSES])
+    table, classes = table[np.ix_(kept, kept)], present[kept]
     figure = Figure(figsize=(8, 8), layout="constrained")
     axes = figure.subplots()
     axes.imshow(table, vmin=0, vmax=1, cmap="viridis")

@@ -53,14 +53,9 @@ class Diagnostics:
 
 @torch.no_grad()
 def diagnose(networks: Networks, problem: Problem, config: Config, *, unseen: bool) -> Diagnostics:
-    """Look at the networks.
+    """Look at networks with whole weights.
 
-    Args:
-        networks: with whole weights.
-        problem: what they are trained on.
-        config: seed, and margin of the adaptive weights.
-        unseen: whether the real rows of the problem's unseen classes may be read: yes for
-            validation classes, no for test classes.
+    The real rows of the problem's `unseen` classes may be read where these are validation classes.
     """
     found = Diagnostics()
     for name, group in sample_groups(networks, problem, config, unseen=unseen).items():
@@ -148,14 +143,10 @@ def class_means(rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 def frechet_distance(real: Tensor, synthetic: Tensor, components: int = COMPONENTS) -> float:
     """Frechet distance of two normal distributions (Heusel et al., NeurIPS 2017, eq. 6).
 
-    ``|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2))``, in the first principal components of the real rows
-    (all dimensions would need more rows than there are), divided by the real variance in them: 0
-    for equal distributions, 1 where they are as far apart as real rows are from their mean.
-
-    Args:
-        real: ``(rows, d)``.
-        synthetic: ``(rows, d)``.
-        components: number of principal components, at most the rows less one.
+    ``|m - m'|^2 + tr(S + S' - 2 (S S')^(1/2))`` of ``(rows, d)`` each, in the first principal
+    components of the real rows (all dimensions would need more rows than there are), divided by the
+    real variance in them: 0 for equal distributions, 1 where they are as far apart as real rows are
+    from their mean.
     """
     center = real.mean(dim=0)
     count = min(components, len(real) - 1, real.shape[1])

@@ -7,7 +7,6 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 from gzsl_dist.config import Config
 from gzsl_dist.data.problem import Problem
@@ -24,12 +23,9 @@ from gzsl_dist.run.metrics import read_metrics
 
 
 class Logbook:
-    """Appends logged steps; only the first process of a job writes.
+    """Appends logged steps after `step`, where later lines of an interrupted run are dropped.
 
-    Args:
-        directory: the run directory.
-        processes: the job.
-        step: steps that the run starts after; later lines of an interrupted run are dropped.
+    Only the first process of a job writes.
     """
 
     def __init__(self, directory: Path, processes: Processes, step: int) -> None:
@@ -93,15 +89,10 @@ class Logbook:
         config: Config,
         scored: ScoredProblem | None,
     ) -> dict[str, float]:
-        """Show what the networks do, in histograms and pictures; every process must call.
+        """Show what networks with whole weights do, in histograms and pictures; all must call.
 
-        Args:
-            step: steps done.
-            networks: with whole weights.
-            problem: what they are trained on.
-            config: all settings.
-            scored: rows of validation classes, None in the training that is measured on test rows:
-                then the real rows of unseen classes are not looked at.
+        Without scored rows of validation classes, in the training that is measured on test rows,
+        the real rows of unseen classes are not looked at.
 
         Returns:
             Figures for this step's line; more of them on the first process.
@@ -134,16 +125,11 @@ class Logbook:
         if not type(failure.thread).__module__.startswith("tensorboard."):
             self._hook(failure)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, *error: object) -> None:
         """Close the files."""
         try:
             if self._processes.is_first:
-                self._close(told=error is not None)
+                self._close(told=kind is not None)
         finally:
             threading.excepthook = self._hook
 

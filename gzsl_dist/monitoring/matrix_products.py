@@ -34,13 +34,7 @@ class MatrixFlops(TorchDispatchMode):
 
 
 def peak_rate(device: torch.device, dtype: torch.dtype, repeats: int = 3) -> float:
-    """Operations a second of one large square matrix product, the best of some.
-
-    Args:
-        device: where.
-        dtype: of the matrices.
-        repeats: how many to try, after one to warm up.
-    """
+    """Operations a second of one large square matrix product, the best of some repeats."""
     size = SIZES[device.type]
     left = torch.full((size, size), 0.5, device=device, dtype=dtype)
     best = float("inf")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import (
@@ -29,13 +28,9 @@ def say(processes: Processes, text: str) -> None:
 
 
 class StepProgress:
-    """Steps done, rate, time left and the latest numbers; only the first process shows it.
+    """Steps done, of which an earlier start did the first, rate, time left and the latest numbers.
 
-    Args:
-        title: what goes on.
-        steps: how many there are.
-        done: how many an earlier start did.
-        processes: the job.
+    Only the first process shows it.
     """
 
     def __init__(self, title: str, steps: int, done: int, processes: Processes) -> None:
@@ -84,12 +79,7 @@ class StepProgress:
             self._bar.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Leave the bar as it is."""
         if self._bar is not None:
             self._bar.stop()

@@ -25,11 +25,6 @@ class Throughput:
 
     ``peak_share`` is the speed of the step's matrix products, all of its time counted, as a part
     of the speed of one large matrix product in the same precision, measured at the start.
-
-    Args:
-        settings: batch size and precision.
-        step: steps done.
-        processes: the job.
     """
 
     def __init__(self, settings: TrainSettings, step: int, processes: Processes) -> None:

@@ -44,15 +44,11 @@ def print_plan(config: Config, arguments: argparse.Namespace) -> None:
         raise InputError(f"--dry-run: {config.method} trains no networks; there is nothing to plan")
     from gzsl_dist.planning.shapes import shape_of_data, shape_of_option
 
-    batch = config.train.batch_size
-    if arguments.plan_world_size is None:
-        sizes = [size for size in world_sizes(DEFAULT_WORLD_SIZES) if size <= batch]
-    else:
-        sizes = world_sizes(arguments.plan_world_size)
-    if arguments.plan_shape is None:
-        shape = shape_of_data(config.data.path)
-    else:
-        shape = shape_of_option(arguments.plan_shape)
+    text, given = arguments.plan_world_size, arguments.plan_shape
+    sizes = world_sizes(DEFAULT_WORLD_SIZES if text is None else text)
+    if text is None:
+        sizes = [size for size in sizes if size <= config.train.batch_size]
+    shape = shape_of_data(config.data.path) if given is None else shape_of_option(given)
     from gzsl_dist.planning.plan import check_world_size, make_plan
     from gzsl_dist.planning.table import plan_table
 

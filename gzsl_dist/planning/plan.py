@@ -11,32 +11,11 @@ from gzsl_dist.planning.strategies import (
     STRATEGIES,
     Held,
     held,
-    reduce_bucket,
     sent_by_critic_steps,
     sent_by_generator_step,
 )
-from gzsl_dist.planning.tracing import Sent, StepTrace, trace
+from gzsl_dist.planning.tracing import Sent, StepTrace, Traced, trace
 from gzsl_dist.training import chunks
-
-
-@dataclass(frozen=True)
-class Blocks:
-    """Bytes of the largest similarity block of each loss.
-
-    But for the comparator's, blocks above a chunk's size are never whole: about ten of a chunk's
-    size (`gzsl_dist.training.chunks`) are in memory while a loss is computed, and none are kept.
-
-    Attributes:
-        prototypes: ``classes/W x batch``, both sides.
-        critic_instances: ``batch/W x batch``, real rows.
-        generator_instances: ``2 batch/W x 2 batch``, synthetic and real rows.
-        comparator: ``batch/W x classes``, both sides.
-    """
-
-    prototypes: int
-    critic_instances: int
-    generator_instances: int
-    comparator: int
 
 
 @dataclass(frozen=True)
@@ -46,38 +25,39 @@ class Plan:
     Attributes:
         world_size: W.
         rows: of the batch.
-        held: bytes by strategy.
-        blocks: similarity blocks.
-        critic: one critic step.
-        generator: one generator step.
         critic_steps: critic steps in a whole step.
-        fake_flops: matrix FLOPs of making a critic step's synthetic rows.
-        critic_sent: what the strategies send in all critic steps of a whole step.
+        traced: a critic step and a generator step.
+        blocks: bytes of the largest similarity block of each loss, 0 for one without a weight. But
+            for the comparator's, larger ones than a chunk (`gzsl_dist.training.chunks`) are never
+            whole: some ten of a chunk's size are in memory while a loss is computed, none is kept.
+        held: by strategy, for those that can work at this precision.
+        critic_sent: what strategies send in all critic steps of a whole step.
         generator_sent: what they send in the generator step.
     """
 
     world_size: int
     rows: int
-    held: dict[str, Held]
-    blocks: Blocks
-    critic: StepTrace
-    generator: StepTrace
     critic_steps: int
-    fake_flops: int
+    traced: Traced
+    blocks: dict[str, int]
+    held: dict[str, Held]
     critic_sent: dict[str, list[Sent]]
     generator_sent: dict[str, list[Sent]]
 
     @property
-    def strategies(self) -> list[str]:
-        """Those that can work at this precision."""
-        return list(self.held)
+    def critic(self) -> StepTrace:
+        """One critic step."""
+        return self.traced.critic
+
+    @property
+    def generator(self) -> StepTrace:
+        """One generator step."""
+        return self.traced.generator
 
     def ring(self, sent: list[Sent] | tuple[Sent, ...], purpose: str = "") -> float:
         """Bytes that this process sends for these collectives, by the ring algorithm."""
         return sum(
-            part.ring_bytes(self.world_size)
-            for part in sent
-            if purpose in ("", f"{part.purpose} {part.collective}", part.purpose)
+            part.ring_bytes(self.world_size) for part in sent if purpose in ("", part.purpose)
         )
 
     def sent_in_critic_step(self, strategy: str) -> float:
@@ -93,7 +73,7 @@ class Plan:
     @property
     def critic_step_flops(self) -> int:
         """Matrix FLOPs of a critic step, making its synthetic rows included."""
-        return self.critic.matrix_flops + self.fake_flops
+        return self.critic.matrix_flops + self.traced.fake_flops
 
     @property
     def step_flops(self) -> int:
@@ -107,37 +87,25 @@ class Plan:
 
 
 def make_plan(config: Config, shape: DataShape, world_size: int) -> Plan:
-    """Plan a training.
-
-    Args:
-        config: all settings.
-        shape: of the data set.
-        world_size: number of processes.
+    """Plan a training on so many processes.
 
     Raises:
         InputError: more processes than rows of the batch.
     """
     check_world_size(config, world_size)
-    batch = config.train.batch_size
     whole = {"micro_batch_size": None, "compile": False}  # neither can be traced without values
     train = config.train.model_copy(update=whole)
     traced = trace(config.model_copy(update={"train": train}), shape, world_size)
     # DeepSpeed's optimizers work in float32.
-    names = STRATEGIES[:1] if config.train.precision == "float64" else STRATEGIES
-    steps = config.train.critic_steps
-    bucket = reduce_bucket(config.train)
+    names = STRATEGIES[:1] if train.precision == "float64" else STRATEGIES
+    steps = train.critic_steps
     return Plan(
         world_size=world_size,
-        rows=share(batch, world_size),
-        held={
-            name: held(name, traced, world_size, bucket) + Held(traced.averages, 0, 0)
-            for name in names
-        },
-        blocks=similarity_blocks(config, shape, world_size),
-        critic=traced.critic,
-        generator=traced.generator,
+        rows=-(-train.batch_size // world_size),
         critic_steps=steps,
-        fake_flops=traced.fake_flops,
+        traced=traced,
+        blocks=similarity_blocks(config, shape, world_size),
+        held={name: held(name, traced, world_size) for name in names},
         critic_sent={name: sent_by_critic_steps(name, traced, steps, world_size) for name in names},
         generator_sent={name: sent_by_generator_step(name, traced, world_size) for name in names},
     )
@@ -157,24 +125,21 @@ def check_world_size(config: Config, world_size: int) -> None:
         )
 
 
-def similarity_blocks(config: Config, shape: DataShape, world_size: int) -> Blocks:
-    """Bytes of the blocks that the configured losses compute, 0 where they have no weight."""
+def similarity_blocks(config: Config, shape: DataShape, world_size: int) -> dict[str, int]:
+    """Bytes of the blocks that the configured losses compute, by name and size."""
     batch, classes = config.train.batch_size, shape.seen_count
     size = 8 if config.train.precision == "float64" else 4  # losses are never in half precision
     critic, generator = config.loss.critic, config.loss.generator
 
     def block(weight: float | None, rows: int, columns: int) -> int:
-        anchors = share(rows, world_size) if weight else 0
-        return size * min(anchors * columns, chunks.CHUNK)
+        return size * -(-rows // world_size) * columns if weight else 0
 
-    return Blocks(
-        prototypes=block(critic.prototype, classes, batch),
-        critic_instances=block(critic.instance, batch, batch),
-        generator_instances=block(generator.instance, 2 * batch, 2 * batch),
-        comparator=size * bool(critic.comparator) * share(batch, world_size) * classes,
-    )
-
-
-def share(total: int, world_size: int) -> int:
-    """The largest share of `total` things."""
-    return -(-total // world_size)
+    largest = size * chunks.CHUNK
+    return {
+        "prototypes, C/W x B": min(block(critic.prototype, classes, batch), largest),
+        "instances, critic, B/W x B": min(block(critic.instance, batch, batch), largest),
+        "instances, generator, 2B/W x 2B": min(
+            block(generator.instance, 2 * batch, 2 * batch), largest
+        ),
+        "comparator, B/W x C": block(critic.comparator, batch, classes),
+    }

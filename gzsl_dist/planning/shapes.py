@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from gzsl_dist.config import EMBEDDED
 from gzsl_dist.errors import InputError
 
 
@@ -40,41 +38,20 @@ def shape_of_option(text: str) -> DataShape:
 
 
 def shape_of_data(path: str) -> DataShape:
-    """Of the data set that `data.path` names; of a file, only labels and training rows are read.
+    """Of the data set that `data.path` names, whose features are not read.
 
     Raises:
         InputError: it does not exist, or is no prepared data set.
     """
-    if path == EMBEDDED:
-        from gzsl_dist.data.load import load_dataset
+    from gzsl_dist.data.load import load_dataset
 
-        dataset = load_dataset(path)
-        return DataShape(
-            len(dataset.seen_classes),
-            dataset.features.shape[1],
-            dataset.semantics.shape[1],
-            len(dataset.splits["trainval"]),
-        )
-    import numpy as np
-
-    from gzsl_dist.data.hdf5 import DAMAGE, damaged, open_hdf5
-
-    file = Path(path)
-    if file.is_dir():
-        file = file / "dataset.h5"
-    if not file.exists():
+    try:
+        dataset = load_dataset(path, in_memory="false")
+    except InputError as error:
         raise InputError(
-            f"data.path {file}: no such file; check the path, or give its sizes by --plan.shape "
-            "CLASSES,D_X,D_A,ROWS (seen classes and training rows)"
-        )
-    with open_hdf5(file) as opened:
-        try:
-            training = opened["splits/trainval"][:]
-            return DataShape(
-                len(np.unique(opened["labels"][:][training])),
-                opened["features"].shape[1],
-                opened["semantics"].shape[1],
-                len(training),
-            )
-        except (*DAMAGE, IndexError) as error:
-            raise damaged(file, error) from None
+            f"{error}, or give its sizes by --plan.shape CLASSES,D_X,D_A,ROWS (seen classes and "
+            "training rows)"
+        ) from None
+    rows = len(dataset.splits["trainval"])
+    sizes = dataset.features.shape[1], dataset.semantics.shape[1]
+    return DataShape(len(dataset.seen_classes), *sizes, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 from gzsl_dist.config import Config
 from gzsl_dist.planning.plan import Plan
@@ -13,10 +13,8 @@ NOTE = """\
 Figures of one process, that with the largest share; k, M, G, T are powers of 1000.
 sent: bytes that leave a process by ring algorithms, (W-1)/W of the whole tensor for all_gather and
 reduce_scatter, 2 (W-1)/W for all_reduce; a critic step is the mean of a step's critic steps.
-held: activations are the tensors autograd keeps; temporaries, libraries' work space and the data
-set itself are not in the table."""
-
-Row = tuple[str, Callable[[Plan], str]]
+held: activations are the tensors autograd keeps; temporaries, ZeRO's buffers and what it fetches,
+libraries' work space and the data set itself are not in the table."""
 
 
 def plan_table(config: Config, shape: DataShape, plans: Sequence[Plan]) -> str:
@@ -36,115 +34,65 @@ def plan_table(config: Config, shape: DataShape, plans: Sequence[Plan]) -> str:
         )
     for first in range(0, len(plans), COLUMNS):
         some = plans[first : first + COLUMNS]
-        lines += ["", _line("processes W", [str(plan.world_size) for plan in some])]
-        lines.append("-" * len(lines[-1]))
-        for title, rows in sections(plans[0]):
-            lines.append(title)
-            lines += [_line(f"  {label}", [cell(plan) for plan in some]) for label, cell in rows]
+        header = _line("processes W", [str(plan.world_size) for plan in some])
+        lines += ["", header, "-" * len(header)]
+        for cells in zip(*map(_cells, some), strict=True):
+            lines.append(_line(cells[0][0], [value for _, value in cells]).rstrip())
     return "\n".join(lines)
-
-
-def sections(example: Plan) -> list[tuple[str, list[Row]]]:
-    """Titles and rows, for the strategies that the example has."""
-    names = example.strategies
-    return [
-        ("work", _work(names)),
-        ("held: parameters, gradients, optimizer", [r for name in names for r in _held(name)]),
-        ("held: activations", _activations()),
-        ("largest similarity block", _blocks()),
-        ("sent in a critic step", [*_gathers("critic"), *_totals(names, whole=False)]),
-        ("sent in a whole step", [*_gathers(""), *_totals(names, whole=True)]),
-    ]
-
-
-def _work(names: list[str]) -> list[Row]:
-    return [
-        ("rows of the batch", lambda p: str(p.rows)),
-        ("critic step: matrix FLOPs", lambda p: amount(p.critic_step_flops)),
-        ("whole step: matrix FLOPs", lambda p: amount(p.step_flops)),
-        ("whole step: operations of pairs", lambda p: amount(p.step_distance_flops)),
-        (
-            "matrix FLOPs a byte sent, ddp",
-            lambda p: amount(p.step_flops / p.sent_in_step("ddp")) if p.world_size > 1 else "-",
-        ),
-    ]
-
-
-def _held(name: str) -> list[Row]:
-    rows: list[Row] = [
-        (f"{name}: parameters", lambda p: size(p.held[name].parameters)),
-        ("  gradients", lambda p: size(p.held[name].gradients)),
-        ("  optimizer states", lambda p: size(p.held[name].optimizer)),
-    ]
-    if name in ("ZeRO 1", "ZeRO 2", "ZeRO 3"):
-        rows.append(("  reduction buffers", lambda p: size(p.held[name].bucket)))
-    if name == "ZeRO 3":
-        rows.append(("  parameters fetched, at most", lambda p: size(p.held[name].fetched)))
-    return rows
-
-
-def _activations() -> list[Row]:
-    return [
-        ("critic step", lambda p: size(p.critic.activations)),
-        ("generator step", lambda p: size(p.generator.activations)),
-        ("peak", lambda p: size(max(p.critic.activations, p.generator.activations))),
-    ]
-
-
-def _blocks() -> list[Row]:
-    return [
-        ("prototypes, C/W x B", lambda p: size(p.blocks.prototypes)),
-        ("instances, critic, B/W x B", lambda p: size(p.blocks.critic_instances)),
-        ("instances, generator, 2B/W x 2B", lambda p: size(p.blocks.generator_instances)),
-        ("comparator, B/W x C", lambda p: size(p.blocks.comparator)),
-    ]
-
-
-def _gathers(side: str) -> list[Row]:
-    def cell(purpose: str) -> Callable[[Plan], str]:
-        def show(plan: Plan) -> str:
-            critic = plan.ring(plan.critic.gathers, purpose)
-            if side:
-                return size(critic)
-            return size(plan.critic_steps * critic + plan.ring(plan.generator.gathers, purpose))
-
-        return show
-
-    return [
-        ("embeddings u: all_gather", cell("embeddings all_gather")),
-        ("their gradients: reduce_scatter", cell("embeddings reduce_scatter")),
-        ("labels: all_gather", cell("labels")),
-    ]
-
-
-def _totals(names: list[str], *, whole: bool) -> list[Row]:
-    def own(name: str, purpose: str) -> Callable[[Plan], str]:
-        def show(plan: Plan) -> str:
-            critic = plan.ring(plan.critic_sent[name], purpose)
-            if not whole:
-                return size(critic / plan.critic_steps)
-            return size(critic + plan.ring(plan.generator_sent[name], purpose))
-
-        return show
-
-    def total(name: str) -> Callable[[Plan], str]:
-        def show(plan: Plan) -> str:
-            return size(plan.sent_in_step(name) if whole else plan.sent_in_critic_step(name))
-
-        return show
-
-    rows: list[Row] = []
-    for name in names:
-        collective = "reduce_scatter" if name == "ZeRO 3" else "all_reduce"
-        rows.append((f"{name}: gradients, {collective}", own(name, "gradients")))
-        if name in ("ZeRO 1", "ZeRO 2", "ZeRO 3"):
-            rows.append(("  weights, all_gather", own(name, "weights")))
-        rows.append(("  with the above, in all", total(name)))
-    return rows
 
 
 def _line(label: str, cells: Sequence[str]) -> str:
     return f"{label:<{LABEL}}" + "".join(f"{cell:>{COLUMN}}" for cell in cells)
+
+
+def _cells(plan: Plan) -> Iterator[tuple[str, str]]:
+    """A plan's column: labels, which are the same for all plans, and figures; titles have none."""
+    yield "work", ""
+    yield "  rows of the batch", str(plan.rows)
+    yield "  critic step: matrix FLOPs", amount(plan.critic_step_flops)
+    yield "  whole step: matrix FLOPs", amount(plan.step_flops)
+    yield "  whole step: operations of pairs", amount(plan.step_distance_flops)
+    a_byte = amount(plan.step_flops / plan.sent_in_step("ddp")) if plan.world_size > 1 else "-"
+    yield "  matrix FLOPs a byte sent, ddp", a_byte
+    yield "held: parameters, gradients, optimizer", ""
+    for name, held in plan.held.items():
+        yield f"  {name}: parameters", size(held.parameters)
+        yield "    gradients", size(held.gradients)
+        yield "    optimizer states", size(held.optimizer)
+    yield "held: activations", ""
+    activations = plan.critic.activations, plan.generator.activations
+    yield "  critic step", size(activations[0])
+    yield "  generator step", size(activations[1])
+    yield "  peak", size(max(activations))
+    yield "largest similarity block", ""
+    for name, block in plan.blocks.items():
+        yield f"  {name}", size(block)
+    yield "sent in a critic step", ""
+    yield from _sent(plan, whole=False)
+    yield "sent in a whole step", ""
+    yield from _sent(plan, whole=True)
+
+
+def _sent(plan: Plan, *, whole: bool) -> Iterator[tuple[str, str]]:
+    gathers = plan.critic.gathers
+    if whole:
+        gathers = plan.critic_steps * gathers + plan.generator.gathers
+    for label, purpose, collective in (
+        ("embeddings u", "embeddings", "all_gather"),
+        ("their gradients", "embeddings", "reduce_scatter"),
+        ("labels", "labels", "all_gather"),
+    ):
+        some = [part for part in gathers if part.collective == collective]
+        yield f"  {label}: {collective}", size(plan.ring(some, purpose))
+    for name in plan.held:
+        sent = plan.critic_sent[name] + (plan.generator_sent[name] if whole else [])
+        steps = 1 if whole else plan.critic_steps
+        collective = "reduce_scatter" if name == "ZeRO 3" else "all_reduce"
+        yield f"  {name}: gradients, {collective}", size(plan.ring(sent, "gradients") / steps)
+        if name in ("ZeRO 1", "ZeRO 2", "ZeRO 3"):
+            yield "    weights, all_gather", size(plan.ring(sent, "weights") / steps)
+        total = plan.sent_in_step(name) if whole else plan.sent_in_critic_step(name)
+        yield "    with the above, in all", size(total)
 
 
 def size(count: float) -> str:

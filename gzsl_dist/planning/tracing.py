@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+# private by its module's name, though torch documents it; it follows shapes and types as no other
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
@@ -29,10 +31,9 @@ from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, f
 
 @dataclass(frozen=True)
 class Sent:
-    """One collective: what it is for, which it is, and the bytes of the whole (padded) tensor.
+    """One collective: what it is for, which it is, and the bytes of the whole (padded) tensor,
 
-    The whole is what all shares make up together: the output of an all_gather, the input of a
-    reduce_scatter, the tensor of an all_reduce.
+    which is the output of an all_gather, the input of a reduce_scatter, that of an all_reduce.
     """
 
     purpose: str
@@ -50,14 +51,13 @@ class StepTrace:
     """One step of one side, on the process with the largest share.
 
     Attributes:
-        activations: bytes of all tensors that autograd keeps for the backward pass, without
-            parameters and buffers; each storage once.
+        activations: bytes that autograd keeps for the backward pass, each storage once, without
+            parameters and buffers.
         matrix_flops: of all matrix products, forward and backward (a multiply-add is two).
-        distance_flops: of the comparator's pairs (maximum or comparison, product, sum), forward
-            and backward; not matrix products.
+        distance_flops: the same of the comparator's pairs: maximum or comparison, product, sum.
         gathers: collectives over rows of the batch.
         reads: elements of each parameter of the *other* side, and how often its modules read it:
-            in every call forward, and again where a gradient passes through (ZeRO 3 fetches so).
+            in every call, and again where a gradient passes through (ZeRO 3 fetches so).
     """
 
     activations: int
@@ -69,12 +69,9 @@ class StepTrace:
 
 @dataclass(frozen=True)
 class Parameters:
-    """Parameters of one side.
+    """Elements of each trained parameter of a side, in the order of the optimizer.
 
-    Attributes:
-        counts: elements of each trained parameter, in the order of the optimizer.
-        untrained: elements of parameters without gradient, and of buffers.
-        element_bytes: bytes of an element.
+    `untrained` counts elements of parameters without gradient, and of buffers.
     """
 
     counts: tuple[int, ...]
@@ -101,7 +98,7 @@ class PlannedProcesses(Processes):
     sent: list[Sent] = field(default_factory=list)
 
     def gather(self, rows: Tensor, sizes: list[int], *, gradient: bool = False) -> Tensor:
-        """As `Processes.gather`, by shapes only."""
+        """As of `Processes`, by shapes only."""
         if self.world_size == 1:
             return rows
         result: Tensor = _PlannedGather.apply(rows, sum(sizes), max(sizes), self)  # type: ignore[no-untyped-call]
@@ -123,11 +120,10 @@ class _PlannedGather(torch.autograd.Function):
     ) -> Tensor:
         ctx.rows, ctx.padded, ctx.processes = len(rows), padded, processes
         processes.record(rows, padded, "all_gather")
+        whole = rows.new_empty(total, *rows.shape[1:])
         if not rows.is_floating_point():
-            whole = rows.new_empty(total, *rows.shape[1:])
             ctx.mark_non_differentiable(whole)
-            return whole
-        return rows.new_empty(total, *rows.shape[1:])
+        return whole
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
@@ -137,7 +133,7 @@ class _PlannedGather(torch.autograd.Function):
 
 
 class _Values(TorchFunctionMode):
-    """Typical sizes where an operation's output size depends on values, which are not there.
+    """Typical sizes where those of a result depend on values, which are not there.
 
     Half of a mask is true (the comparator's weights are positive and negative alike), and every
     class occurs in a batch.
@@ -173,13 +169,7 @@ def _half(index: Any) -> Any:
 
 
 def trace(config: Config, shape: DataShape, world_size: int) -> Traced:
-    """Follow a critic step and a generator step of the first of `world_size` processes.
-
-    Args:
-        config: all settings.
-        shape: of the data set.
-        world_size: processes, at most the batch's rows.
-    """
+    """Follow a critic step and a generator step of the first of `world_size` processes."""
     dtype = network_dtype(config.train.precision)
     with torch.device("meta"):
         networks = build_networks(
@@ -210,10 +200,7 @@ def trace(config: Config, shape: DataShape, world_size: int) -> Traced:
             generator_trace = _step(generator, networks, processes, batch)
     averaged = (networks.generator, networks.embedding) if config.train.ema is not None else ()
     averages = sum(
-        value.numel() * value.element_size()
-        for network in averaged
-        if network is not None
-        for value in network.parameters()
+        value.nbytes for network in averaged if network for value in network.parameters()
     )
     return Traced(critic_trace, generator_trace, *trained, making.get_total_flops(), averages)
 
@@ -266,8 +253,9 @@ def _step(
 @contextmanager
 def kept_for_backward(networks: nn.Module) -> Iterator[dict[int, int]]:
     """Bytes of each storage that autograd keeps inside the context, but for the networks' own."""
-    mine = networks.state_dict(keep_vars=True).values()
-    own = {tensor.untyped_storage()._cdata for tensor in mine}
+    # `_cdata` is a storage's identity; a fake one has no `data_ptr`
+    local = networks.state_dict(keep_vars=True).values()
+    own = {tensor.untyped_storage()._cdata for tensor in local}
     kept: dict[int, int] = {}
     holding: list[Tensor] = []  # so that no storage's identity is used again
 

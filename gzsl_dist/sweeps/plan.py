@@ -15,6 +15,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.config.command_line import (
     add_setting_arguments,
     config_from_arguments,
+    nearest_setting,
     setting_fields,
 )
 from gzsl_dist.config.files import read_yaml
@@ -27,7 +28,8 @@ Scalar = str | int | float | bool | None
 Values = Annotated[list[Scalar], Field(min_length=1)]
 Points = Annotated[list[dict[str, Scalar | Values]], Field(min_length=1)]
 Settings = tuple[tuple[str, str], ...]
-TAKEN = ("run.dir", "train.seed", "method")  # a sweep decides these itself
+TAKEN = {"run.dir": "dir", "train.seed": "seeds", "method": "methods"}
+"""Settings that a sweep decides itself, by keys of its own."""
 
 
 class SweepFile(BaseModel):
@@ -57,17 +59,10 @@ class SweepFile(BaseModel):
 
 @dataclass(frozen=True)
 class Task:
-    """One run of a sweep.
+    """One run of a sweep, `index` counting from 0.
 
-    Attributes:
-        index: place in the sweep, from 0.
-        data: name of the data set in the sweep file.
-        method: name of the method in the sweep file.
-        point: values of the grid or of the point, by dotted name.
-        seed: of the run.
-        arguments: the trainer's, without ``--run.dir``.
-        directory: the run directory.
-        config: all settings of the run.
+    Data set and method have their names in the sweep file; the point holds values by dotted name;
+    the arguments are the trainer's, without ``--run.dir``.
     """
 
     index: int
@@ -221,14 +216,11 @@ def _checked(path: Path, parser: argparse.ArgumentParser, arguments: list[str]) 
 
 
 def _check_name(path: Path, section: str, name: str) -> None:
-    known = [known for known, _ in setting_fields()]
     if name in TAKEN:
-        instead = {"run.dir": "dir", "train.seed": "seeds", "method": "methods"}[name]
-        raise InputError(f"sweep file {path}: {section}.{name}: use {instead} instead")
-    if name not in known:
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {close[0]}?" if close else "gzsl_dist.train --help lists all"
-        raise InputError(f"sweep file {path}: {section}.{name}: unknown setting; {hint}")
+        raise InputError(f"sweep file {path}: {section}.{name}: use {TAKEN[name]} instead")
+    if name not in {known for known, _ in setting_fields()}:
+        hint = nearest_setting(name)
+        raise InputError(f"sweep file {path}: {section}.{name}: unknown setting{hint}")
 
 
 def _text(value: Any) -> str:

@@ -21,13 +21,10 @@ STATES = ("done", "running", "preempted", "interrupted", "failed", "missing")
 
 @dataclass(frozen=True)
 class TaskStatus:
-    """A task's state.
+    """A task's state, one of `STATES`; interrupted: it was killed and nobody said so.
 
-    Attributes:
-        task: which.
-        state: one of `STATES`; interrupted: it was killed and nobody said so.
-        progress: the phase and its last logged step, or nothing.
-        note: H where it is done (a search's on validation classes), else why the last start ended.
+    `progress` is the phase and its last logged step, or nothing; `note` is H where it is done (a
+    search's on validation classes), else why the last start ended.
     """
 
     task: Task

@@ -23,13 +23,9 @@ from gzsl_dist.planning.shapes import DataShape
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the table, the same on every process.
+    """One line of the table, the same on every process: what was checked, and what was found.
 
-    Attributes:
-        name: what was checked.
-        holds: whether it is as it must be.
-        found: figures.
-        remedy: what to do where it does not hold.
+    The remedy, what to do, is shown where the check does not hold.
     """
 
     name: str
@@ -40,13 +36,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Session:
-    """What checks work with.
+    """What checks work with: the user's settings, the job, and a folder in the run directory.
 
-    Attributes:
-        config: the user's settings.
-        processes: the job.
-        scratch: a folder for the checks' files, in the run directory; the same for all processes
-            where the check of shared storage holds.
+    Every process must ask for a property at the same time; where any process cannot load or make
+    what it is, all raise `InputError`.
     """
 
     config: Config
@@ -55,45 +48,26 @@ class Session:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """The user's data set, loaded once; every process must ask for it together.
-
-        Raises:
-            InputError: it cannot be loaded, by any process.
-        """
+        """The user's data set, loaded once."""
         settings = self.config.data
         return self.processes.together(lambda: load_dataset(settings.path, settings.in_memory))
 
     @cached_property
     def problem(self) -> Problem:
-        """What the user's final training sees; every process must ask for it together.
-
-        Raises:
-            InputError: as in `dataset`.
-        """
+        """What the user's final training sees."""
         return final_problem(self.dataset, self.config)
 
     @cached_property
     def strategy(self) -> Strategy:
-        """The user's strategy; every process must ask for it together.
-
-        Raises:
-            InputError: it cannot work here, for any process.
-        """
+        """The user's strategy."""
         return self.processes.together(lambda: choose_strategy(self.config.train, self.processes))
 
     @cached_property
     def plan(self) -> Plan:
-        """What `--dry-run` predicts for this job; every process must ask for it together.
-
-        Raises:
-            InputError: as in `dataset`.
-        """
+        """What `--dry-run` predicts for this job."""
         problem = self.problem
         shape = DataShape(
-            seen_count=problem.seen_count,
-            feature_dim=problem.feature_dim,
-            semantic_dim=problem.semantic_dim,
-            rows=len(problem.train),
+            problem.seen_count, problem.feature_dim, problem.semantic_dim, len(problem.train)
         )
         return make_plan(self.config, shape, self.processes.world_size)
 

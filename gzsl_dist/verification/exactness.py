@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from gzsl_dist.config import Config, SideWeights
 from gzsl_dist.config.nested import merge
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import SingleStrategy, Trainable
+from gzsl_dist.distributed.strategies import LocalStrategy, Trainable
 from gzsl_dist.models.networks import build_networks
 from gzsl_dist.models.precision import network_dtype, network_precision
 from gzsl_dist.training.anchor import fit_anchor
@@ -41,31 +41,28 @@ def gradients(session: Session) -> Iterator[Check]:
         small,
         config=Config.model_validate(globally),
         processes=Processes(0, 1, processes.device),
-        strategy=SingleStrategy(),
+        strategy=LocalStrategy(),
     )
     found, expected = both_sides(small), both_sides(alone)
     tolerance = TOLERANCE[config.train.precision]
-    for side, ours, theirs in zip(("critic", "generator"), found, expected, strict=True):
-        worst, name = difference(ours, theirs)
+    for side in found:
+        worst, name = difference(found[side], expected[side])
         worst = largest(processes, worst)
-        holds = worst <= tolerance
         yield Check(
             f"gradients, {side}",
-            holds,
-            f"{len(ours)} parameters within {worst:.1e} of one process "
+            worst <= tolerance,
+            f"{len(found[side])} parameters within {worst:.1e} of one process "
             f"({strategy.name}, {config.train.precision}, at most {tolerance:.0e})",
-            ""
-            if holds
-            else f"worst: {name}; this installation does not train what one process trains: see "
+            f"worst: {name}; this installation does not train what one process trains: see "
             "loss.negatives, and compare versions and devices of the processes",
         )
 
 
-def both_sides(small: SmallTraining) -> list[Gradients]:
+def both_sides(small: SmallTraining) -> dict[str, Gradients]:
     """Gradients of the critic's and of the generator's first step."""
     problem, config, processes = small.problem, small.config, small.processes
     batches = batches_for(problem, config, processes)
-    found = []
+    found = {}
     for side in ("critic", "generator"):  # each from the same start: a step changes the weights
         dtype = network_dtype(config.train.precision)
         networks = networks_for(problem, config).to(dtype)
@@ -85,11 +82,10 @@ def both_sides(small: SmallTraining) -> list[Gradients]:
             with torch.no_grad(), network_precision(config.train.precision, processes.device):
                 fake = networks.generator(batch.noise, semantics, batch.labels)
             critic.step(batch, fake)
-            found.append(first_gradients(critic, config))
         else:
             with frozen(critic_objective):
                 generator.step(batches.batch(1))
-            found.append(first_gradients(generator, config))
+        found[side] = first_gradients(critic if side == "critic" else generator, config)
         critic.close()
         generator.close()
     return found
@@ -103,14 +99,14 @@ def first_gradients(side: Trainable, config: Config) -> Gradients:
     }
 
 
-def difference(ours: Gradients, theirs: Gradients) -> tuple[float, str]:
+def difference(found: Gradients, expected: Gradients) -> tuple[float, str]:
     """The largest relative difference of a tensor, and its name."""
-    if ours.keys() != theirs.keys():
-        return math.inf, ", ".join(sorted(ours.keys() ^ theirs.keys()))
-    floor = FLOOR * max((float(value.norm()) for value in theirs.values()), default=1.0)
+    if found.keys() != expected.keys():
+        return math.inf, ", ".join(sorted(found.keys() ^ expected.keys()))
+    floor = FLOOR * max((float(value.norm()) for value in expected.values()), default=1.0)
     worst = (0.0, "none")
-    for name, value in theirs.items():
-        error = float((ours[name] - value).norm() / max(float(value.norm()), floor, 1e-30))
+    for name, value in expected.items():
+        error = float((found[name] - value).norm() / max(float(value.norm()), floor, 1e-30))
         worst = max(worst, (error if error == error else math.inf, name))
     return worst
 
@@ -122,24 +118,17 @@ def negatives(session: Session) -> Iterator[Check]:
     others have one. With equal similarities to N negatives the loss is log(1 + N k), and k is what
     a batch with one negative has.
     """
-    processes = session.processes
-    batch = session.config.train.batch_size
-    found = effective_negatives(session.config, processes, batch)
+    config, processes = session.config, session.processes
+    batch = config.train.batch_size
+    known = _instance_loss(config, Processes(0, 1, processes.device), 3)
+    found = math.expm1(_instance_loss(config, processes, batch)) / math.expm1(known)
     expected = batch - 2
-    holds = abs(found - expected) < 0.01 * expected + 0.01
     yield Check(
         "negatives",
-        holds,
+        abs(found - expected) < 0.01 * expected + 0.01,
         f"{found:.1f} of {expected} rows of the global batch of {batch}",
-        "" if holds else "rows are not compared over processes: see loss.negatives",
+        "rows are not compared over processes: see loss.negatives",
     )
-
-
-def effective_negatives(config: Config, processes: Processes, batch: int) -> float:
-    """N of `negatives`, at a global batch of so many rows."""
-    known = _instance_loss(config, Processes(0, 1, processes.device), 3)
-    loss = _instance_loss(config, processes, batch)
-    return math.expm1(loss) / math.expm1(known)
 
 
 def _instance_loss(config: Config, processes: Processes, batch: int) -> float:
@@ -152,15 +141,15 @@ def _instance_loss(config: Config, processes: Processes, batch: int) -> float:
     labels[-1] = 0
     # all rows alike: the loss depends on their numbers alone
     rows = normalize(torch.ones(batch, 4, dtype=torch.float64), dim=1)
-    mine = processes.share(batch)
+    local = processes.share(batch)
     parts = batch_losses(
         # none of them is used by the instance loss alone
         build_networks(small_config(config, 1), feature_dim=1, semantic_dim=1, seen_count=1),
         config,
         SideWeights(prototype=0.0, instance=1.0, comparator=0.0),
         processes,
-        projected=rows[mine].to(processes.device),
-        labels=labels[mine].to(processes.device),
+        projected=rows[local].to(processes.device),
+        labels=labels[local].to(processes.device),
         semantics=torch.empty(0, 0, device=processes.device),
         move_means=False,
     )

@@ -9,13 +9,13 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 import h5py
 import numpy as np
 import torch
 
+from gzsl_dist import __version__
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.collectives import reduce_scatter
 from gzsl_dist.errors import InputError
@@ -40,21 +40,15 @@ def devices(session: Session) -> Iterator[Check]:
     hosts = len({text.split()[0] for text in places})
     twice = device.type == "cuda" and len(set(places)) < len(places)
     found = f"{len(places)} process(es) on {hosts} host(s): {', '.join(dict.fromkeys(places))}"
-    yield Check(
-        "devices", not twice, found, "start as many processes a machine as it has GPUs" * twice
-    )
+    yield Check("devices", not twice, found, "start as many processes a machine as it has GPUs")
     cuda = f", CUDA {torch.version.cuda}" if device.type == "cuda" else ""
     own = (
-        f"gzsl_dist {version('gzsl_dist')}, Python {platform.python_version()}, "
+        f"gzsl_dist {__version__}, Python {platform.python_version()}, "
         f"torch {torch.__version__}, numpy {np.__version__}{cuda}"
     )
     versions = list(dict.fromkeys(session.processes.gather_objects(own)))
-    yield Check(
-        "versions",
-        len(versions) == 1,
-        "; ".join(versions),
-        "use one environment on all machines" * (len(versions) > 1),
-    )
+    remedy = "use one environment on all machines"
+    yield Check("versions", len(versions) == 1, "; ".join(versions), remedy)
 
 
 def clocks(session: Session) -> Iterator[Check]:
@@ -62,9 +56,8 @@ def clocks(session: Session) -> Iterator[Check]:
     largest(session.processes, 0.0)  # all are here
     now = time.time()
     skew = largest(session.processes, now) + largest(session.processes, -now)
-    holds = skew < CLOCK_SKEW_S
-    remedy = "" if holds else "synchronize the machines' clocks (NTP)"
-    yield Check("clocks", holds, f"{skew:.2f} s apart", remedy)
+    remedy = "synchronize the machines' clocks (NTP)"
+    yield Check("clocks", skew < CLOCK_SKEW_S, f"{skew:.2f} s apart", remedy)
 
 
 def shared_files(session: Session) -> Iterator[Check]:

@@ -33,8 +33,11 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "bfloat16": 5e-2}
 weights: Adam turns the rounding of a gradient that is zero in exact arithmetic into whole steps."""
 
 KILL_AFTER_S = 120.0
-LAUNCHER = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "TORCHELASTIC_", "GROUP_", "ROLE_")
-SCHEDULER = ("SLURM_", "PMI", "OMPI_", "GZSL_")
+LAUNCHED = (
+    "RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "TORCHELASTIC_", "GROUP_", "ROLE_", "SLURM_", "PMI",
+    "OMPI_", "GZSL_",
+)  # fmt: skip
+"""What variables of launchers and schedulers begin with."""
 
 
 def same_processes(session: Session) -> Iterator[Check]:
@@ -49,13 +52,11 @@ def same_processes(session: Session) -> Iterator[Check]:
     expected = _weights_after(trainer, STEPS)
     resumed = small.trainer(_newest(small, folder))
     error = largest(processes, difference(_weights_after(resumed, STEPS), expected)[0])
-    limit = 0.0 if processes.device.type == "cpu" else 1e-6
-    holds = error <= limit
     yield Check(
         "save and resume",
-        holds,
+        error <= (0.0 if processes.device.type == "cpu" else 1e-6),
         "the same weights to the bit" if error == 0 else f"weights within {error:.1e}",
-        "" if holds else "the device computes differently each time; report it with this table",
+        "the device computes differently each time; report it with this table",
     )
 
 
@@ -78,14 +79,13 @@ def killed(session: Session) -> Iterator[Check]:
     other.close()
     error = largest(processes, float(torch.stack(errors).max()))  # NaN stays one
     tolerance = TOLERANCE[small.config.train.precision]
-    holds = taken_over and error <= tolerance
     yield Check(
         "kill -9 and resume",
-        holds,
+        taken_over and error <= tolerance,
         f"1 process killed after step {saved.step}, {processes.world_size} resumed: weights and "
         f"moments {'to the bit' if taken_over else 'DIFFER from the saved'}, losses within "
         f"{error:.1e} of uninterrupted (at most {tolerance:.0e})",
-        "" if holds else "processes do not compute the same; see the checks of gradients",
+        "processes do not compute the same; see the checks of gradients",
     )
 
 
@@ -101,11 +101,11 @@ def _losses(processes: Processes, trainer: Trainer, step: int) -> Tensor:
     return processes.add(values)
 
 
-def _same(ours: checkpoint.SavedState, theirs: checkpoint.SavedState) -> bool:
+def _same(found: checkpoint.SavedState, expected: checkpoint.SavedState) -> bool:
     """Whether weights and moments are the same to the bit."""
-    pairs = [(ours.networks, theirs.networks), (ours.averages, theirs.averages)]
-    for side, parameters in theirs.optimizers.items():
-        pairs += [(ours.optimizers[side][name], parameters[name]) for name in parameters]
+    pairs = [(found.networks, expected.networks), (found.averages, expected.averages)]
+    for side, parameters in expected.optimizers.items():
+        pairs += [(found.optimizers[side][name], parameters[name]) for name in parameters]
     return all(
         one.keys() == other.keys()
         and all(torch.equal(one[name].cpu(), other[name].cpu()) for name in one)
@@ -130,30 +130,22 @@ def _weights_after(trainer: Trainer, done: int) -> dict[str, Tensor]:
 
 
 def _train_and_kill(config: Config, run: Path) -> None:
-    alone = {
+    settings = {
         "run": {"dir": str(run)},
         "train": {"strategy": "single", "steps": 100_000},
         "checkpoint": {"every": 1},
     }
     shutil.rmtree(run, ignore_errors=True)
     file = run.with_suffix(".yaml")
-    atomic_write(file, to_yaml(Config.model_validate(merge(config.model_dump(), alone))))
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(LAUNCHER + SCHEDULER)
-    }
-    log = run.with_suffix(".log")
+    atomic_write(file, to_yaml(Config.model_validate(merge(config.model_dump(), settings))))
+    alone = {name: text for name, text in os.environ.items() if not name.startswith(LAUNCHED)}
+    command = [sys.executable, "-m", "gzsl_dist.train", "--config", str(file)]
+    log, folder = run.with_suffix(".log"), TrainingFiles(run).checkpoints
     with log.open("wb") as output:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "gzsl_dist.train", "--config", str(file)],
-            env=environment, stdout=output, stderr=output,
-        )  # fmt: skip
+        child = subprocess.Popen(command, env=alone, stdout=output, stderr=output)
     try:
         began = time.monotonic()
-        while not any(
-            one.step >= 2 for one in checkpoint.checkpoints(TrainingFiles(run).checkpoints)
-        ):
+        while not any(one.step >= 2 for one in checkpoint.checkpoints(folder)):
             if child.poll() is not None or time.monotonic() - began > KILL_AFTER_S:
                 last = log.read_text(errors="replace").strip().splitlines()[-1:]
                 raise InputError(

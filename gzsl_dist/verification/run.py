@@ -8,8 +8,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, replace
 
 from rich.console import Console
 from rich.table import Table
@@ -41,16 +40,11 @@ ON_SHARED_FILES = ("disk", "save and resume", "kill -9 and resume")
 
 
 def verify(config: Config, processes: Processes, *, as_json: bool) -> None:
-    """Run all checks and print what they find, once for the job.
-
-    Args:
-        config: sizes, strategy, precision, data and run directory are those of the user's runs.
-        processes: the job; every process must call.
-        as_json: print JSON instead of a table.
+    """Run all checks and print what they find, once for the job; every process must call.
 
     Raises:
-        InputError: a check failed, after all were tried and their table printed; or the method
-            trains no networks.
+        InputError: a check failed, after all were tried and their table or JSON printed; or the
+            method trains no networks.
     """
     if config.method in BASELINES:
         raise InputError(
@@ -62,7 +56,10 @@ def verify(config: Config, processes: Processes, *, as_json: bool) -> None:
     try:
         found = list(_all(session, show=processes.is_first and not as_json))
     finally:
-        _remove(session.scratch, existed)
+        shutil.rmtree(session.scratch, ignore_errors=True)
+        if not existed:
+            with suppress(OSError):  # another process removed it, or somebody writes there
+                config.run_dir.rmdir()
     failed = [check.name for check in found if not check.holds]
     seconds = time.monotonic() - began
     if processes.is_first and as_json:
@@ -90,7 +87,7 @@ def _all(session: Session, *, show: bool) -> Iterator[Check]:
             print(f"checking: {name}", flush=True)
         for check in failures_as_check(name, checks, session):
             shared = shared and (check.holds or name != SHARED)
-            yield check
+            yield replace(check, remedy="") if check.holds else check
 
 
 def _print_table(found: list[Check]) -> None:
@@ -100,11 +97,3 @@ def _print_table(found: list[Check]) -> None:
         table.add_row(check.name, "ok" if check.holds else "FAILED", check.found + remedy)
     width = None if os.isatty(1) else 120
     Console(width=width, highlight=False, markup=False).print(table)
-
-
-def _remove(scratch: Path, existed: bool) -> None:
-    shutil.rmtree(scratch, ignore_errors=True)
-    if existed:
-        return
-    with suppress(OSError):  # another process removed it, or somebody writes there
-        scratch.parent.rmdir()

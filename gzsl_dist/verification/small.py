@@ -30,15 +30,7 @@ LARGEST_BATCH = 96
 
 @dataclass(frozen=True)
 class SmallTraining:
-    """What a small training needs.
-
-    Attributes:
-        config: the user's method, losses, strategy and precision; small networks.
-        processes: the job.
-        strategy: the user's.
-        problem: of the embedded data set.
-        made: what its checkpoints are made for.
-    """
+    """What a small training needs; `made` is what its checkpoints are made for."""
 
     config: Config
     processes: Processes
@@ -53,10 +45,9 @@ class SmallTraining:
         Raises:
             InputError: the strategy cannot work here.
         """
-        processes = session.processes
+        processes, dataset = session.processes, load_dataset(EMBEDDED)
         config = small_config(session.config, processes.world_size)
         strategy = processes.together(lambda: choose_strategy(config.train, processes))
-        dataset = load_dataset(EMBEDDED)
         problem = final_problem(dataset, config)
         made = made_for(problem, config, dataset.fingerprint)
         return cls(config, processes, strategy, problem, made)

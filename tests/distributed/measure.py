@@ -121,12 +121,10 @@ def held_by(side: Any) -> Numbers:
             "optimizer": storages(states + optimizer.single_partition_of_fp32_groups),
         }
     small = 4 * sum(p.ds_numel for p in parameters if p.ds_persist)  # kept whole
-    buffers = [bucket.buffer for bucket in optimizer.ipg_buckets.values()]
     return {
         "parameters": storages(p.ds_tensor for p in parameters) + small,
         "gradients": storages([*gradients, optimizer.grad_partitions_flat_buffer]),
         "optimizer": storages(states + optimizer.fp32_partitioned_groups_flat),
-        "bucket": storages(buffers),
     }
 
 
@@ -140,31 +138,18 @@ def watch(trainer: Trainer, found: Numbers) -> Iterator[None]:
         for name in both[0]:
             found[name] = max(found.get(name, 0), sum(part[name] for part in both))
 
-    def before(target: Any, method: str, action: Any) -> None:
+    def before(target: Any, method: str) -> None:
         original = getattr(target, method)
 
         def replacement(*args: Any, **kwargs: Any) -> Any:
-            action(target)
+            note()
             return original(*args, **kwargs)
 
         patch.setattr(target, method, replacement)
 
-    def note_fetched(_: Any) -> None:
-        large = [p for side in sides for p in side.parameters.values() if not p.ds_persist]
-        found["fetched"] = max(found.get("fetched", 0), storages(large))
-
-    def note_bucket(optimizer: Any) -> None:
-        buffers = [part for bucket in optimizer.ipg_buckets.values() for part in bucket.buffer]
-        found["bucket"] = max(found.get("bucket", 0), storages(buffers))
-
     with pytest.MonkeyPatch.context() as patch:
         for side in sides:
-            stage = getattr(side, "stage", 0)
-            before(getattr(side, "engine", side.optimizer), "step", lambda _: note())
-            if stage == 3:
-                before(side.engine, "backward", note_fetched)
-            elif stage:
-                before(side.optimizer, "reduce_ipg_grads", note_bucket)
+            before(getattr(side, "engine", side.optimizer), "step")
         yield
 
 
