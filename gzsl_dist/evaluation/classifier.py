@@ -63,35 +63,6 @@ class SoftmaxClassifier:
         )
 
 
-def fit_softmax(
-    inputs: Tensor,
-    labels: Tensor,
-    class_count: int,
-    processes: Processes,
-    *,
-    weight_decay: float,
-    iterations: int,
-    tolerance: float = 1e-9,
-    precision: str = "float32",
-    temperature: float | None = None,
-    adjustment: float = 0.0,
-) -> SoftmaxClassifier:
-    """`fit_softmax_blocks` on rows in memory: ``(rows, d)`` and ``(rows,)`` of this process."""
-    inputs = at_least_float32(inputs)
-    return fit_softmax_blocks(
-        lambda: [(inputs, labels)],
-        inputs.new_empty(0, inputs.shape[1]),
-        class_count,
-        processes,
-        weight_decay=weight_decay,
-        iterations=iterations,
-        tolerance=tolerance,
-        precision=precision,
-        temperature=temperature,
-        adjustment=adjustment,
-    )
-
-
 def fit_softmax_blocks(
     blocks: RowBlocks,
     like: Tensor,

@@ -13,7 +13,7 @@ NOTE = """\
 Figures of one process, that with the largest share; k, M, G, T are powers of 1000.
 sent: bytes that leave a process by ring algorithms, (W-1)/W of the whole tensor for all_gather and
 reduce_scatter, 2 (W-1)/W for all_reduce; a critic step is the mean of a step's critic steps.
-held: activations are the tensors autograd keeps; temporaries, ZeRO's buffers and what it fetches,
+held: activations are the tensors autograd keeps; temporaries, what DeepSpeed buffers and fetches,
 libraries' work space and the data set itself are not in the table."""
 
 

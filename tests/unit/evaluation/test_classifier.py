@@ -11,9 +11,10 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.classifier import (
     REFERENCE_CLASSES,
     SoftmaxClassifier,
-    fit_softmax,
     fit_softmax_blocks,
 )
+
+from .fit import fit_softmax
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 

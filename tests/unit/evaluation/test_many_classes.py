@@ -15,8 +15,10 @@ from torch import Tensor
 
 from gzsl_dist.config import EvaluationSettings
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.evaluation.classifier import REFERENCE_CLASSES, SoftmaxClassifier, fit_softmax
+from gzsl_dist.evaluation.classifier import REFERENCE_CLASSES, SoftmaxClassifier
 from gzsl_dist.evaluation.lbfgs import minimize
+
+from .fit import fit_softmax
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 DEFAULTS = EvaluationSettings()
