@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,6 +20,9 @@ from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.errors import InputError, OtherProcessError
 from gzsl_dist.planning.plan import Plan, make_plan
 from gzsl_dist.planning.shapes import DataShape
+from gzsl_dist.training.resume import Found, made_for
+from gzsl_dist.training.trainer import Trainer
+from gzsl_dist.verification.small import small_config
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,21 @@ class Session:
             problem.seen_count, problem.feature_dim, problem.semantic_dim, len(problem.train)
         )
         return make_plan(self.config, shape, self.processes.world_size)
+
+    @cached_property
+    def small(self) -> Session:
+        """The user's method, losses, strategy and precision in a training that takes seconds."""
+        config = small_config(self.config, self.processes.world_size)
+        return Session(config, self.processes, self.scratch)
+
+    @cached_property
+    def made(self) -> dict[str, Any]:
+        """What checkpoints are made for."""
+        return made_for(self.problem, self.config, self.dataset.fingerprint)
+
+    def trainer(self, found: Found | None = None) -> Trainer:
+        """A trainer at its start, or at a checkpoint."""
+        return Trainer(self.problem, self.config, self.processes, self.strategy, found)
 
     @property
     def name_in_plan(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from torch.nn.functional import normalize
 from gzsl_dist.config import Config, SideWeights
 from gzsl_dist.config.nested import merge
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import LocalStrategy, Trainable
+from gzsl_dist.distributed.strategies import Trainable
 from gzsl_dist.models.networks import build_networks
 from gzsl_dist.models.precision import network_dtype, network_precision
 from gzsl_dist.training.anchor import fit_anchor
@@ -21,7 +20,7 @@ from gzsl_dist.training.embedding_losses import batch_losses
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
 from gzsl_dist.training.trainer import batches_for, networks_for
 from gzsl_dist.verification.check import Check, Session, largest
-from gzsl_dist.verification.small import SmallTraining, small_config
+from gzsl_dist.verification.small import small_config
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5, "bfloat16": 1.5e-2}
 """Relative difference of gradients. In bfloat16, products of other shapes round to other digits
@@ -34,15 +33,11 @@ Gradients = dict[str, Tensor]
 
 def gradients(session: Session) -> Iterator[Check]:
     """Every parameter's gradient of both sides, by this job and by one process."""
-    processes, small = session.processes, SmallTraining.of(session)
+    processes, small = session.processes, session.small
     config, strategy = small.config, small.strategy
-    globally = merge(config.model_dump(), {"loss": {"negatives": "global"}})
-    alone = replace(
-        small,
-        config=Config.model_validate(globally),
-        processes=Processes(0, 1, processes.device),
-        strategy=LocalStrategy(),
-    )
+    one = {"loss": {"negatives": "global"}, "train": {"strategy": "single"}}
+    whole = Config.model_validate(merge(config.model_dump(), one))
+    alone = Session(whole, Processes(0, 1, processes.device), session.scratch)
     found, expected = both_sides(small), both_sides(alone)
     tolerance = TOLERANCE[config.train.precision]
     for side in found:
@@ -58,7 +53,7 @@ def gradients(session: Session) -> Iterator[Check]:
         )
 
 
-def both_sides(small: SmallTraining) -> dict[str, Gradients]:
+def both_sides(small: Session) -> dict[str, Gradients]:
     """Gradients of the critic's and of the generator's first step."""
     problem, config, processes = small.problem, small.config, small.processes
     batches = batches_for(problem, config, processes)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from gzsl_dist.config.deepspeed_file import deepspeed_options
 from gzsl_dist.monitoring.throughput import peak_bytes
-from gzsl_dist.training.trainer import Trainer
 from gzsl_dist.verification.check import Check, Session, largest
 
 MORE = 1.25  # of the plan: what allocators and libraries add
@@ -39,7 +38,7 @@ def measure(session: Session) -> tuple[float, int, float]:
     """
     processes, problem, plan = session.processes, session.problem, session.plan
     before = peak_bytes(processes.device)
-    trainer = Trainer(problem, session.config, processes, session.strategy)
+    trainer = session.trainer()
     began = time.monotonic()
     trainer.critic_step(0)
     trainer.generator_step(1)

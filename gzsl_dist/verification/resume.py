@@ -25,7 +25,6 @@ from gzsl_dist.training.resume import Found
 from gzsl_dist.training.trainer import Trainer
 from gzsl_dist.verification.check import Check, Session, largest
 from gzsl_dist.verification.exactness import difference
-from gzsl_dist.verification.small import SmallTraining
 
 STEPS, MORE = 3, 2
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4, "bfloat16": 5e-2}
@@ -42,7 +41,7 @@ LAUNCHED = (
 
 def same_processes(session: Session) -> Iterator[Check]:
     """A checkpoint of this job, resumed by this job."""
-    processes, small = session.processes, SmallTraining.of(session)
+    processes, small = session.processes, session.small
     folder = session.scratch / "resumed"
     checkpoint.prepare(folder, processes)
     trainer = small.trainer()
@@ -62,7 +61,7 @@ def same_processes(session: Session) -> Iterator[Check]:
 
 def killed(session: Session) -> Iterator[Check]:
     """A training on one process is killed without warning; this job resumes what it left."""
-    processes, small = session.processes, SmallTraining.of(session)
+    processes, small = session.processes, session.small
     run = session.scratch / "killed"
     processes.once(lambda: _train_and_kill(small.config, run))
     found = _newest(small, TrainingFiles(run).checkpoints)
@@ -89,7 +88,7 @@ def killed(session: Session) -> Iterator[Check]:
     )
 
 
-def _newest(small: SmallTraining, folder: Path) -> Found:
+def _newest(small: Session, folder: Path) -> Found:
     saved = checkpoint.checkpoints(folder)[-1]
     return small.processes.together(lambda: (saved, checkpoint.load(saved, small.made)))
 
