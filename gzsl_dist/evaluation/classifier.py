@@ -31,13 +31,7 @@ DOT_PART = 1 << 20
 
 @dataclass(frozen=True)
 class SoftmaxClassifier:
-    """A linear classifier.
-
-    Attributes:
-        weight: ``(classes, d)``.
-        bias: ``(classes,)``.
-        fit: how its fit ended, where it was fitted here.
-    """
+    """A linear classifier, ``(classes, d)`` and ``(classes,)``, and how its fit ended."""
 
     weight: Tensor
     bias: Tensor

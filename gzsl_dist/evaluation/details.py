@@ -22,13 +22,8 @@ def write_details(
 ) -> None:
     """Write ``confusion.json`` and, of networks, ``representation.json`` into the run directory.
 
-    Args:
-        directory: the run directory.
-        networks: with whole weights; None for a baseline.
-        problem: whose test rows may be read.
-        config: all settings.
-        scored: its test rows.
-        factor: of calibrated stacking.
+    The networks have whole weights, and are None for a baseline; the problem's test rows may be
+    read; they were scored before, and `factor` is that of calibrated stacking.
 
     Raises:
         InputError: a file cannot be written.

@@ -67,15 +67,8 @@ def minimize(
     It ends where an iteration lowers the function by less than `tolerance` of its value (mean of
     the last `AVERAGED` iterations), or where the gradient is `RELATIVE_GRADIENT` of the first one.
 
-    Args:
-        function: what to minimize.
-        start: ``(size,)``.
-        inner: product of two vectors over all processes.
-        iterations: at most.
-        tolerance: relative decrease an iteration.
-
     Returns:
-        The lowest point found, ``(size,)``, and how it ended.
+        The lowest point found, ``(size,)`` as the start, and how it ended.
     """
     point = start
     value, gradient = function(point)

@@ -70,15 +70,10 @@ def select(
     note: str,
     fingerprint: str,
 ) -> Selection:
-    """Choose from validations.
+    """Choose from validations, the lines of metrics.jsonl or of `validations_of_folds`.
 
-    Args:
-        metrics: lines of metrics.jsonl, or of `validations_of_folds`.
-        settings: ``selection: validation`` takes the step with the highest H (uncalibrated with
-            ``calibration: none``), the first of equals; ``fixed`` takes the last step.
-        steps: `train.steps`.
-        note: how the validation problem was made.
-        fingerprint: of the data set.
+    ``selection: validation`` takes the step with the highest H (uncalibrated with ``calibration:
+    none``), the first of equals; ``fixed`` takes the last step, `train.steps`.
 
     Raises:
         InputError: nothing was validated.

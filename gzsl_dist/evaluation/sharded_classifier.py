@@ -47,10 +47,8 @@ def fit_softmax_sharded(
     """`gzsl_dist.evaluation.classifier.fit_softmax_blocks` with classes sharded over processes.
 
     Each process still brings its own rows; those of all are gathered block by block, of a size
-    that does not grow with the number of processes. A process may have no class at all.
-
-    Returns:
-        The whole classifier, on every process.
+    that does not grow with the number of processes. A process may have no class at all, and all
+    get the whole classifier.
     """
     if class_weights is None:
         class_weights = like.new_ones(class_count)
@@ -111,11 +109,8 @@ def sharded_cross_entropy(
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy of each row over the classes of all processes, and its gradient.
 
-    Args:
-        logits: ``(rows, classes of this process)``; overwritten.
-        labels: ``(rows,)`` among all classes; the same rows on every process.
-        mine: this process's classes.
-        processes: the job.
+    Of ``(rows, classes of this process)`` logits, which are overwritten, and ``(rows,)`` labels
+    among all classes, the same on every process.
 
     Returns:
         ``(rows,)`` losses, the same on every process, and ``(rows, classes of this process)``, the
