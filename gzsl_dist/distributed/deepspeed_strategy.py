@@ -176,6 +176,7 @@ class DeepSpeedTrainable(LocalTrainable):
             # also the step: a fused kernel of a GPU reads it there
             self._adam.state[flat] = {STEP: steps.to(flat.device, copy=True), **moments}
         if self.stage < 3:
+            # private; without it ZeRO 1 and 2 know their parts of the moments after a step only
             self.optimizer._lazy_init_hp_params_optimizer_state()
         for name, parameter in self.parameters.items():
             for key in MOMENTS:

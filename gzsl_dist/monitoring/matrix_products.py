@@ -6,6 +6,8 @@ import time
 from typing import Any
 
 import torch
+
+# private by its module's name, though torch documents it for this
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 

@@ -251,19 +251,16 @@ def _step(
 
 
 @contextmanager
-def kept_for_backward(networks: nn.Module) -> Iterator[dict[int, int]]:
+def kept_for_backward(networks: nn.Module) -> Iterator[dict[torch.UntypedStorage, int]]:
     """Bytes of each storage that autograd keeps inside the context, but for the networks' own."""
-    # `_cdata` is a storage's identity; a fake one has no `data_ptr`
     local = networks.state_dict(keep_vars=True).values()
-    own = {tensor.untyped_storage()._cdata for tensor in local}
-    kept: dict[int, int] = {}
-    holding: list[Tensor] = []  # so that no storage's identity is used again
+    own = {tensor.untyped_storage() for tensor in local}
+    kept: dict[torch.UntypedStorage, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage._cdata not in own:
-            kept[storage._cdata] = storage.nbytes()
-            holding.append(tensor)
+        if storage not in own:
+            kept[storage] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
