@@ -40,7 +40,10 @@ SILENT_SECONDS = 5.0
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that tells an error in one line, with exit code 2, and guesses no abbreviations."""
+    """A parser that tells an error in one line, with exit code 2, and guesses no abbreviations.
+
+    It takes hyphens and underscores in the names of options for the same.
+    """
 
     _completing = False
 
@@ -61,11 +64,33 @@ class CommandParser(argparse.ArgumentParser):
 
             CommandParser._completing = True  # it calls this method again
             argcomplete.autocomplete(self)
-        return super().parse_known_args(args, namespace)
+        given = sys.argv[1:] if args is None else args
+        return super().parse_known_args([self._spelled(text) for text in given], namespace)
+
+    def _spelled(self, argument: str) -> str:
+        """An option as it is known, where it is given with - for _ or the other way round."""
+        name, equals, value = argument.partition("=")
+        known = self._option_string_actions  # private: argparse has no other list of its options
+        if argument.startswith("--") and name not in known:
+            body = name[2:]
+            for spelled in (f"--{body.replace('-', '_')}", f"--{body.replace('_', '-')}"):
+                if spelled in known:
+                    return f"{spelled}{equals}{value}"
+        return argument
 
     def error(self, message: str) -> NoReturn:
         """Raise `InputError` instead of printing the usage."""
         raise InputError(f"{message}; {self.prog} --help lists the options")
+
+
+def add_run_argument(parser: argparse.ArgumentParser, what: str = "run directory") -> None:
+    """Give a parser ``--run``.
+
+    torchrun takes --run for an abbreviation of its own --run-path, even after the module's name.
+    """
+    parser.add_argument(
+        "--run", "--run.dir", required=True, type=Path, help=f"{what}; --run.dir for torchrun"
+    )
 
 
 def positive_integer(text: str) -> int:

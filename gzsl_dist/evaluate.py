@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from gzsl_dist.command import CommandParser, positive_integer, run_command
+from gzsl_dist.command import CommandParser, add_run_argument, positive_integer, run_command
 
 AN_HOUR = 3600  # a pass over a large bank, after which processes meet, may take long
 
@@ -14,10 +14,7 @@ AN_HOUR = 3600  # a pass over a large bank, after which processes meet, may take
 def main(arguments: list[str]) -> int:
     """Evaluate as the command line says."""
     parser = CommandParser(prog="python -m gzsl_dist.evaluate", description=__doc__)
-    # torchrun takes --run for an abbreviation of its own --run-path, even after the module's name
-    parser.add_argument(
-        "--run", "--run.dir", required=True, type=Path, help="run directory; --run.dir for torchrun"
-    )
+    add_run_argument(parser)
     parser.add_argument(
         "--bank", type=Path, help="use this bank's rows instead of synthesizing them anew"
     )

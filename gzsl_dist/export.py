@@ -10,13 +10,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from gzsl_dist.command import CommandParser, run_command
+from gzsl_dist.command import CommandParser, add_run_argument, run_command
 
 
 def main(arguments: list[str]) -> int:
     """Export as the command line says."""
     parser = CommandParser(prog="python -m gzsl_dist.export", description=__doc__)
-    parser.add_argument("--run", required=True, type=Path, help="run directory")
+    add_run_argument(parser)
     parser.add_argument(
         "--out", required=True, type=Path, help="to write: .safetensors, or .onnx (needs onnx)"
     )

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gzsl_dist.command import CommandParser, positive_integer, run_command
+from gzsl_dist.command import CommandParser, add_run_argument, positive_integer, run_command
 
 if TYPE_CHECKING:
     from gzsl_dist.data.features import Features
@@ -26,14 +26,13 @@ if TYPE_CHECKING:
 def main(arguments: list[str]) -> int:
     """Predict as the command line says."""
     parser = CommandParser(prog="python -m gzsl_dist.predict", description=__doc__)
-    parser.add_argument(
-        "--run", required=True, type=Path, help="run directory, or a model that export made"
-    )
+    add_run_argument(parser, "run directory, or a model that export made")
     parser.add_argument("--features", required=True, type=Path, help="features of images")
     parser.add_argument("--out", required=True, type=Path, help="CSV file to write")
     parser.add_argument(
-        "--classes", type=Path, help="text file; only the classes named there, one a line, compete"
-    )
+        "--classes", metavar="NAME,NAME|FILE",
+        help="only these classes compete, also those of a text file, one a line",
+    )  # fmt: skip
     parser.add_argument(
         "--add-classes", type=Path, metavar="NEW",
         help="new classes: .csv with lines name,value,... or .mat with att and allclasses_names",

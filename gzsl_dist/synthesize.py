@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gzsl_dist.command import CommandParser, positive_integer, run_command
+from gzsl_dist.command import CommandParser, add_run_argument, positive_integer, run_command
 
 if TYPE_CHECKING:
     from gzsl_dist.bank.layout import BankInfo
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 def main(arguments: list[str]) -> int:
     """Synthesize as the command line says."""
     parser = CommandParser(prog="python -m gzsl_dist.synthesize", description=__doc__)
-    # torchrun takes --run for an abbreviation of its own --run-path, even after the module's name
-    parser.add_argument(
-        "--run", "--run.dir", required=True, type=Path, help="run directory; --run.dir for torchrun"
-    )
+    add_run_argument(parser)
     parser.add_argument("--out", required=True, type=Path, help="HDF5 file to write")
     parser.add_argument(
         "--per-class", required=True, type=positive_integer, help="rows of each class"
     )
     parser.add_argument(
-        "--classes", default="unseen", metavar="unseen|all|NAME,NAME", help="default unseen"
+        "--classes",
+        default="unseen",
+        metavar="unseen|all|NAME,NAME|FILE",
+        help="default unseen; a text file names one a line",
     )
     parser.add_argument(
         "--dtype", choices=("float16", "bfloat16", "float32"), default="float32",
@@ -97,6 +97,7 @@ def bank_info(trained: TrainedRun, options: argparse.Namespace) -> BankInfo:
 
     from gzsl_dist.bank.layout import BankInfo
     from gzsl_dist.errors import InputError
+    from gzsl_dist.inference.files import read_names
     from gzsl_dist.models.fingerprint import fingerprint
 
     dataset, problem, networks = trained.dataset, trained.problem, trained.networks
@@ -105,7 +106,7 @@ def bank_info(trained: TrainedRun, options: argparse.Namespace) -> BankInfo:
         labels = np.sort(problem.classes[first:])
     else:
         number = {name: index for index, name in enumerate(dataset.classes)}
-        names = [name.strip() for name in options.classes.split(",")]
+        names = read_names(options.classes)
         if unknown := [name for name in names if number.get(name) not in problem.classes]:
             raise InputError(
                 f"--classes: {unknown[0]!r} is no class of {dataset.name}; give unseen, all "

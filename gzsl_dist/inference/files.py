@@ -78,16 +78,18 @@ def _numpy(path: Path) -> Any:
     raise InputError(f"{path}: holds {', '.join(names)}; call the right one features")
 
 
-def read_names(path: Path) -> tuple[str, ...]:
-    """Class names, one a line; empty lines are skipped.
+def read_names(given: str) -> tuple[str, ...]:
+    """Class names: ``NAME,NAME``, or those of a text file, one a line; empty ones are skipped.
 
     Raises:
         InputError: unreadable, or no name.
     """
-    lines = [line.strip() for line in _text(path).splitlines()]
-    names = tuple(line for line in lines if line)
+    path = Path(given)
+    is_file = path.suffix == ".txt" or path.is_file()
+    parts = _text(path).splitlines() if is_file else given.split(",")
+    names = tuple(part.strip() for part in parts if part.strip())
     if not names:
-        raise InputError(f"{path}: holds no class name; write one a line")
+        raise InputError(f"{given}: holds no class name; write one a line")
     return names
 
 

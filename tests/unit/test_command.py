@@ -129,3 +129,13 @@ def test_a_reader_that_has_gone_is_met_quietly(
             command.run_command(main, [])
     assert end.value.code == 141
     assert capsys.readouterr().err == ""
+
+
+def test_hyphens_and_underscores_in_options_are_the_same() -> None:
+    parser = command.CommandParser(prog="x", description=None)
+    parser.add_argument("--train.batch_size")
+    parser.add_argument("--per-class")
+    command.add_run_argument(parser)
+    given = ["--train.batch-size", "3", "--per_class=4-5_6", "--run.dir", "a-b_c"]
+    found = vars(parser.parse_args(given))
+    assert found == {"train.batch_size": "3", "per_class": "4-5_6", "run": Path("a-b_c")}

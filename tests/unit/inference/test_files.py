@@ -94,10 +94,11 @@ def test_a_missing_or_unknown_file_is_refused(tmp_path: Path) -> None:
 
 def test_names_are_lines(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("\ufeffant\n\n bee \n", encoding="utf-8")
-    assert read_names(tmp_path / "names.txt") == ("ant", "bee")
+    assert read_names(str(tmp_path / "names.txt")) == ("ant", "bee")
+    assert read_names("ant, bee") == ("ant", "bee")
     (tmp_path / "names.txt").write_text("\n")
     with pytest.raises(InputError, match="no class name"):
-        read_names(tmp_path / "names.txt")
+        read_names(str(tmp_path / "names.txt"))
 
 
 @pytest.mark.parametrize("header", ["", "name,wings,legs\n"])
