@@ -35,19 +35,18 @@ def main(arguments: list[str]) -> int:
     parser = CommandParser(prog="python -m gzsl_dist.doctor", description=__doc__)
     parser.add_argument("--data", type=Path, default="data", help="folder of data files [data]")
     options = parser.parse_args(arguments)
-    _line("gzsl_dist", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
-    packages = required_packages()
-    missing = {extra: _packages(extra, names) for extra, names in packages.items()}
-    if missing[""]:
-        raise InputError(f"missing: {' '.join(missing[''])}; pip install {' '.join(missing[''])}")
-    for name, found in (*_torch(), *_machine()):
-        _line(name, found)
-    for name, found in _data(options.data):
-        _line(name, found)
+    show("gzsl_dist", f"{__version__}, Python {platform.python_version()}, {platform.platform()}")
+    for extra, names in required_packages().items():
+        missing = show_packages(extra, names)
+        if missing and not extra:
+            raise InputError(f"missing: {', '.join(missing)}; pip install {' '.join(missing)}")
+    for name, found in (*machine(), *data_files(options.data)):
+        show(name, found)
     return 0
 
 
-def _line(name: str, found: str) -> None:
+def show(name: str, found: str) -> None:
+    """Print one line."""
     print(f"{name:<14} {found}")
 
 
@@ -64,13 +63,13 @@ def required_packages() -> dict[str, list[str]]:
     found: defaultdict[str, list[str]] = defaultdict(list)
     for text in listed:
         extra = re.search(r"""extra == ["']([\w-]+)""", text)
-        if extra is None or extra[1] != "dev":
-            found[extra[1] if extra else ""].append(re.split(r"[^\w.-]", text)[0])
+        found[extra[1] if extra else ""].append(re.split(r"[^\w.-]", text)[0])
+    found.pop("dev", None)
     return found
 
 
-def _packages(extra: str, names: list[str]) -> list[str]:
-    """Print the versions of an extra's packages; those that are missing."""
+def show_packages(extra: str, names: list[str]) -> list[str]:
+    """Print the versions of an extra's packages; those that are missing are returned."""
     versions, missing = [], []
     for name in names:
         try:
@@ -78,33 +77,27 @@ def _packages(extra: str, names: list[str]) -> list[str]:
         except importlib.metadata.PackageNotFoundError:
             missing.append(name)
     if missing:
-        install = f"pip install 'gzsl_dist[{extra}]'" if extra else f"pip install {' '.join(names)}"
-        versions.append(f"missing {', '.join(missing)}: {install}")
-    _line(f"[{extra}]" if extra else "packages", ", ".join(versions))
+        install = f"'gzsl_dist[{extra}]'" if extra else " ".join(missing)
+        versions.append(f"missing {', '.join(missing)}: pip install {install}")
+    show(f"[{extra}]" if extra else "packages", ", ".join(versions))
     return missing
 
 
-def _torch() -> Iterator[tuple[str, str]]:
+def machine() -> Iterator[tuple[str, str]]:
+    """Devices, what carries tensors between processes, cores, memory, programs and limits."""
     import torch
     import torch.distributed as dist
 
+    from gzsl_dist.data.memory import free_host_bytes
     from gzsl_dist.distributed.allotted_gpus import unused_gpus_warning
 
     devices = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else "no CUDA"
-    yield "devices", ", ".join(devices) or unused_gpus_warning() or f"CPU only (torch: {built})"
-    carriers = {
-        "gloo": dist.is_gloo_available(),
-        "NCCL": dist.is_nccl_available(),
-        "MPI": dist.is_mpi_available(),
-    }
+    built = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
+    yield "devices", ", ".join(devices) or unused_gpus_warning() or f"CPU only (torch is {built})"
+    carriers = {"gloo": dist.is_gloo_available(), "NCCL": dist.is_nccl_available()}
+    carriers["MPI"] = dist.is_mpi_available()
     names = [name if there else f"no {name}" for name, there in carriers.items()]
     yield "communication", f"{', '.join(names)} (CPUs need gloo, GPUs NCCL; MPI is not used)"
-
-
-def _machine() -> Iterator[tuple[str, str]]:
-    from gzsl_dist.data.memory import free_host_bytes
-
     memory = free_host_bytes() / 1e9
     yield "machine", f"{len(os.sched_getaffinity(0))} CPU cores, {memory:.1f} GB of memory free"
     programs = ("torchrun", "srun", "deepspeed", "mpirun", os.environ.get("CXX", "g++"))
@@ -115,7 +108,8 @@ def _machine() -> Iterator[tuple[str, str]]:
     yield "open files", f"{soft} (at most {hard}){few}"
 
 
-def _data(folder: Path) -> Iterator[tuple[str, str]]:
+def data_files(folder: Path) -> Iterator[tuple[str, str]]:
+    """The prepared data sets of a folder, with their sizes or what is wrong."""
     from gzsl_dist.planning.shapes import shape_of_data
 
     yield "data", "digits (embedded)"
@@ -123,7 +117,7 @@ def _data(folder: Path) -> Iterator[tuple[str, str]]:
         try:
             shape = shape_of_data(str(path))
         except InputError as error:
-            yield "", f"{error}"
+            yield "", str(error)
         else:
             yield (
                 "",

@@ -61,10 +61,9 @@ def test_doctor_lists_what_is_here(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_doctor_says_how_to_install_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listed = ["torch>=2", "absent>=1 ; python_version > '3'", 'absent-too ; extra == "onnx"']
+    listed = ['absent-too ; extra == "onnx"', "torch>=2", "absent>=1 ; python_version > '3'"]
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: listed)
     with pytest.raises(InputError, match="missing: absent; pip install absent"):
         doctor.main([])
-    assert "[onnx]         missing absent-too: pip install 'gzsl_dist[onnx]'" in (
-        capsys.readouterr().out
-    )
+    shown = capsys.readouterr().out
+    assert "[onnx]         missing absent-too: pip install 'gzsl_dist[onnx]'" in shown
