@@ -14,7 +14,8 @@ from gzsl_dist.data.features import FloatArray as FloatArray
 
 IntArray = NDArray[np.int64]
 
-REQUIRED_SPLITS = ("trainval", "test_seen", "test_unseen")
+TEST_SPLITS = ("test_seen", "test_unseen")
+REQUIRED_SPLITS = ("trainval", *TEST_SPLITS)
 OPTIONAL_SPLITS = ("train", "val")
 
 
@@ -28,7 +29,8 @@ class Dataset:
         labels: ``(rows,)`` int64, 0-based index into `classes`.
         semantics: ``(classes, d_a)`` float32, as published (not scaled).
         classes: the name of every class, in the order of `semantics`.
-        splits: 0-based row numbers by name: ``trainval``, ``test_seen``, ``test_unseen`` always;
+        splits: 0-based row numbers by name: ``trainval``, ``test_seen``, ``test_unseen`` always,
+            of which the latter two may be empty: then there is nothing to measure them on;
             ``train`` and ``val`` (disjoint classes, for model selection) where they exist.
         missing: one sentence for each optional thing that the source lacked.
     """
@@ -78,13 +80,16 @@ def summary(dataset: Dataset) -> str:
     rows, dim = dataset.features.shape
     seen, unseen = len(dataset.seen_classes), len(dataset.unseen_classes)
     splits = ", ".join(f"{name} {len(split)}" for name, split in dataset.splits.items())
+    rowless = np.setdiff1d(dataset.unseen_classes, dataset.labels[dataset.splits["test_unseen"]])
+    told = f", {len(rowless)} of them without rows" if len(rowless) else ""
+    gaps = [f"{name} rows" for name in TEST_SPLITS if not len(dataset.splits[name])]
     lines = {
         "data set": dataset.name,
         "rows": f"{rows} of {dim} values",
-        "classes": f"{len(dataset.classes)}: {seen} seen, {unseen} unseen",
+        "classes": f"{len(dataset.classes)}: {seen} seen, {unseen} unseen{told}",
         "semantics": f"{dataset.semantics.shape[1]} values a class",
         "splits": splits,
-        "missing": "; ".join(dataset.missing) or "nothing",
+        "missing": "; ".join([*dataset.missing, *gaps]) or "nothing",
         "fingerprint": dataset.fingerprint,
     }
     return "\n".join(f"{name + ':':13}{value}" for name, value in lines.items())

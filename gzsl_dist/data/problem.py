@@ -81,6 +81,11 @@ class Problem:
     names: tuple[str, ...]
 
     @property
+    def is_measured(self) -> bool:
+        """Whether there are rows to measure both S and U on."""
+        return bool(len(self.seen) and len(self.unseen))
+
+    @property
     def feature_dim(self) -> int:
         """d_x."""
         return self.train.features.shape[1]

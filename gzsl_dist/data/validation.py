@@ -6,7 +6,14 @@ from itertools import combinations
 
 import numpy as np
 
-from gzsl_dist.data.dataset import OPTIONAL_SPLITS, REQUIRED_SPLITS, Dataset, FloatArray, IntArray
+from gzsl_dist.data.dataset import (
+    OPTIONAL_SPLITS,
+    REQUIRED_SPLITS,
+    TEST_SPLITS,
+    Dataset,
+    FloatArray,
+    IntArray,
+)
 from gzsl_dist.errors import InputError
 
 LARGEST = 1e15  # of features and of lengths of semantics
@@ -142,7 +149,7 @@ def _check_semantics(dataset: Dataset, where: str) -> None:
 def _check_splits(dataset: Dataset, where: str) -> None:
     rows = len(dataset.labels)
     for name, split in dataset.splits.items():
-        if not len(split):
+        if not len(split) and name not in TEST_SPLITS:
             raise InputError(f"{where}: split {name} is empty; it needs rows")
         check_indices(split, rows, f"{where}: split {name}", first=0)
     for one, other in combinations(REQUIRED_SPLITS, 2):
@@ -204,10 +211,15 @@ def _check_classes(dataset: Dataset, where: str) -> None:
             f"{where}: class {names[min(untrained)]!r} has rows in test_seen but none in trainval; "
             "move it to test_unseen or give it training rows"
         )
-    if rowless := set(range(len(names))) - seen - unseen:
+    if left_out := set(dataset.labels.tolist()) - seen - unseen:
         raise InputError(
-            f"{where}: class {names[min(rowless)]!r} has semantics but no rows in trainval or "
-            f"test_unseen ({len(rowless)} such classes); remove it or add its rows"
+            f"{where}: class {names[min(left_out)]!r} has rows, but none in trainval or "
+            f"test_unseen ({len(left_out)} such classes); put them into a split, or leave them out"
+        )
+    if len(seen) == len(names):
+        raise InputError(
+            f"{where}: all {len(seen)} classes are seen (have rows in trainval); an unseen class "
+            "has semantics and no training rows"
         )
 
 

@@ -56,6 +56,8 @@ def read_confusion(directory: Path) -> dict[str, Any] | None:
 
 def confused_pairs(labels: Integers, predictions: Integers, names: Sequence[str]) -> Pairs:
     """(True class, taken for, count), right ones too, most frequent first."""
+    if not len(labels):
+        return []
     pairs, counts = np.unique(np.stack([labels, predictions]), axis=1, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:MOST_PAIRS]
     return [(names[pairs[0, at]], names[pairs[1, at]], int(counts[at])) for at in order]

@@ -5,6 +5,7 @@ Seen classes are numbered ``0 .. seen_count - 1``, unseen classes follow. Accura
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -88,6 +89,7 @@ def best_common_factor(curves: Sequence[SeenUnseenCurve]) -> float:
 class Metrics:
     """Figures of one classifier at one calibration factor, fractions in [0, 1].
 
+    A figure is NaN where the rows that it is of, of seen or of unseen classes, are not there.
     `per_class` holds the top-1 accuracy of every class that has test rows, by class number.
     """
 
@@ -146,17 +148,21 @@ def measure(seen: ScoredRows, unseen: ScoredRows, factor: float = 0.0) -> Metric
     """
     seen_accuracy = per_class_accuracy(seen.labels, seen.predictions(factor))
     unseen_accuracy = per_class_accuracy(unseen.labels, unseen.predictions(factor))
-    s = float(np.mean(list(seen_accuracy.values())))
-    u = float(np.mean(list(unseen_accuracy.values())))
+    s, u = _mean(seen_accuracy), _mean(unseen_accuracy)
+    both = bool(seen_accuracy and unseen_accuracy)
     alone = per_class_accuracy(unseen.labels, unseen.best_unseen)
     return Metrics(
         U=u,
         S=s,
-        H=float(harmonic_means(u, s)),
-        T1=float(np.mean(list(alone.values()))),
-        AUSUC=seen_unseen_curve(seen, unseen).area,
+        H=float(harmonic_means(u, s)) if both else math.nan,
+        T1=_mean(alone),
+        AUSUC=seen_unseen_curve(seen, unseen).area if both else math.nan,
         per_class=seen_accuracy | unseen_accuracy,
     )
+
+
+def _mean(accuracies: dict[int, float]) -> float:
+    return float(np.mean(list(accuracies.values()))) if accuracies else math.nan
 
 
 def _row_weights(labels: Integers) -> Floats:

@@ -15,7 +15,7 @@ from gzsl_dist.data.problem import Problem
 from gzsl_dist.evaluation.lbfgs import FitSummary
 from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
 from gzsl_dist.evaluation.scored import ScoredProblem
-from gzsl_dist.run.result import Result
+from gzsl_dist.run.result import FIGURES, Result
 from gzsl_dist.run.selection import Selection
 
 CURVE_POINTS = 201
@@ -39,20 +39,21 @@ def result_of(
     metrics, raw = measure(scored.seen, scored.unseen, factor), measure(scored.seen, scored.unseen)
     curve = seen_unseen_curve(scored.seen, scored.unseen)
     points = np.unique(np.linspace(0, len(curve.seen) - 1, CURVE_POINTS).round().astype(int))
+    sides = {"U": curve.unseen, "S": curve.seen} if problem.is_measured else {}
+    found, uncalibrated = (
+        {name: value for name, value in vars(each).items() if name in FIGURES and value == value}
+        for each in (metrics, raw)
+    )
     per_class: dict[str, dict[str, float]] = {"seen": {}, "unseen": {}}
     for number, accuracy in metrics.per_class.items():
         side = "seen" if number < problem.seen_count else "unseen"
         per_class[side][dataset.classes[problem.classes[number]]] = accuracy
     return Result(
-        U=metrics.U,
-        S=metrics.S,
-        H=metrics.H,
-        T1=metrics.T1,
-        AUSUC=metrics.AUSUC,
-        raw={"U": raw.U, "S": raw.S, "H": raw.H},
+        **found,
+        raw={name: uncalibrated[name] for name in ("U", "S", "H") if name in uncalibrated},
         calibration={"mode": config.evaluation.calibration, "factor": factor},
         per_class=per_class,
-        curve={"U": curve.unseen[points].tolist(), "S": curve.seen[points].tolist()},
+        curve={name: values[points].tolist() for name, values in sides.items()},
         dataset={"name": dataset.name, "fingerprint": dataset.fingerprint},
         seed=config.train.seed,
         method=config.method,

@@ -173,6 +173,8 @@ def _score_rows(
     def whole(name: str) -> NDArray[Any]:
         parts = [getattr(part, name) for part in found]
         own = np.concatenate(parts) if parts else np.empty(0, dtype=_TYPES[name])
+        if not len(rows):  # of no process
+            return own
         return processes.gather(torch.from_numpy(own).to(processes.device), sizes).cpu().numpy()
 
     return ScoredRows(

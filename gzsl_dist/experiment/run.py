@@ -190,6 +190,6 @@ def train(
         steps=selection.steps,
         fingerprint=selection.fingerprint,
         stop=stop,
-        oracle=oracle if config.evaluation.oracle else None,
+        oracle=oracle if config.evaluation.oracle and problem.is_measured else None,
         start=processes.once(lambda: earlier_checkpoints(config.train.resume)),
     )

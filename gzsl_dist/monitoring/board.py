@@ -82,9 +82,11 @@ def show_diagnostics(board: SummaryWriter, step: int, found: Diagnostics) -> Non
 def show_scores(
     board: SummaryWriter, step: int, seen: ScoredRows, unseen: ScoredRows, names: Sequence[str]
 ) -> None:
-    """The seen-unseen curve and the confusion among unseen classes."""
-    board.add_figure("accuracy/seen_unseen_curve", curve_figure(seen, unseen), step)
-    board.add_figure("accuracy/unseen_confusion", confusion_figure(unseen, names), step)
+    """The seen-unseen curve and the confusion among unseen classes, where there are rows."""
+    if len(seen.labels) and len(unseen.labels):
+        board.add_figure("accuracy/seen_unseen_curve", curve_figure(seen, unseen), step)
+    if len(unseen.labels):
+        board.add_figure("accuracy/unseen_confusion", confusion_figure(unseen, names), step)
 
 
 def show_projector(
@@ -111,15 +113,16 @@ def show_result(
     """The figures on test rows: curve, confusion, and the settings that gave them (hparams)."""
     from torch.utils.tensorboard import SummaryWriter
 
-    figures = {name: getattr(result, name) for name in ("U", "S", "H", "T1", "AUSUC")}
     plain = (bool, int, float, str)
     settings = {
         name: value if isinstance(value, plain) else str(value)
         for name, value in flat(config.model_dump()).items()
     }
     with SummaryWriter(str(folder / "result")) as board:
-        finals = {f"result/{name}": value for name, value in figures.items()}
+        finals = {f"result/{name}": value for name, value in result.figures.items()}
         board.add_hparams(settings, finals, run_name=".", global_step=result.steps)
+        if result.note:
+            board.add_text("result/note", result.note, result.steps)
         show_scores(board, result.steps, scored.seen, scored.unseen, names)
 
 

@@ -8,24 +8,29 @@ from rich.console import Console
 from rich.table import Table
 
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.run.result import Result
+from gzsl_dist.run.result import FIGURES, Result
 
 
 def print_result(result: Result, directory: Path, processes: Processes) -> None:
-    """Print U, S, H, T1 and AUSUC in percent, once for the job, and where the run is."""
+    """Print U, S, H, T1 and AUSUC in percent, once for the job, and where the run is.
+
+    Figures whose test rows are not there are left blank, and a line says so.
+    """
     if not processes.is_first:
         return
     table = Table(title=f"{result.method} on {result.dataset['name']}, {result.steps} steps, in %")
     table.add_column("")
-    for name in ("U", "S", "H", "T1", "AUSUC"):
+    for name in FIGURES:
         table.add_column(name, justify="right")
-    shared = [f"{100 * result.T1:.1f}", f"{100 * result.AUSUC:.1f}"]
-    rows = {"uncalibrated": result.raw}
+    rows = {"uncalibrated": result.figures | result.raw}
     if result.calibration["mode"] != "none":
-        rows = {"calibrated": {"U": result.U, "S": result.S, "H": result.H}} | rows
-    for title, figures in rows.items():
-        table.add_row(title, *(f"{100 * figures[name]:.1f}" for name in ("U", "S", "H")), *shared)
+        rows = {"calibrated": result.figures} | rows
+    for title, row in rows.items():
+        cells = [f"{100 * row[name]:.1f}" if name in row else "–" for name in FIGURES]
+        table.add_row(title, *cells)
     console = Console()
     console.print(table)
+    if result.note:
+        console.print(result.note, highlight=False)
     console.print(f"run: {directory}", highlight=False, soft_wrap=True)
     console.print(f"curves: tensorboard --logdir {directory}", highlight=False, soft_wrap=True)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 MOST_CELLS = 60  # classes of a confusion picture
 
 
-def class_spread(groups: Sequence[Finished], side: str) -> Picture:
-    """Accuracy of each class, best first."""
+def class_spread(groups: Sequence[Finished], side: str) -> Picture | None:
+    """Accuracy of each class, best first; None without test rows."""
 
     def draw(figure: FigureBase) -> None:
         axes = one_axes(figure)
@@ -40,13 +40,14 @@ def class_spread(groups: Sequence[Finished], side: str) -> Picture:
                 f"{group.name}: median {middle:.0f}, quarter of the classes below {low:.0f}, "
                 f"quarter above {high:.0f}, {int((values == 0).sum())} never right"
             )
-    return Picture(
+    picture = Picture(
         f"classes-{side}",
         f"Accuracy of {side} classes, best first, in percent. {'; '.join(told)}.",
         f"Top-1 of each {side} class, from the best to the worst.",
         draw,
         (4.6, 3.2),
     )
+    return picture if told else None
 
 
 def confusion(number: int, group: Finished) -> Picture | None:

@@ -30,6 +30,9 @@ def seen_unseen(groups: Sequence[Finished]) -> Picture:
         for group, style in styles(groups):
             for number, run in enumerate(group.runs):
                 curve, label = run.result.curve, group.name if number == 0 else None
+                if not curve:
+                    axes.set_title(run.result.note, fontsize="medium")
+                    continue
                 figures = run.figures
                 calibrated, without = (
                     [figures[f"{raw}U"], figures[f"{raw}S"]] for raw in ("", "raw_")
@@ -46,6 +49,7 @@ def seen_unseen(groups: Sequence[Finished]) -> Picture:
             group.name, *(figure_text(name, group.estimate(name)) for name in ("AUSUC", "U", "S"))
         )
         for group in groups
+        if group.estimate("AUSUC")
     )
     return Picture(
         "curves",

@@ -10,7 +10,7 @@ from gzsl_dist.files import atomic_write
 from gzsl_dist.results import class_tables, tables
 from gzsl_dist.results.collect import chosen_points, collect, not_begun
 from gzsl_dist.results.curves import overview
-from gzsl_dist.results.groups import Group, Run, shown_figures, to_csv, to_json, two_seeds
+from gzsl_dist.results.groups import Group, Run, gaps, shown_figures, to_csv, to_json
 from gzsl_dist.results.page import html_report, html_study
 from gzsl_dist.results.picture import png, study_picture
 from gzsl_dist.results.repeat import repeat_command
@@ -49,7 +49,7 @@ REPORTS: dict[str, Callable[[Sequence[Finished]], str | bytes]] = {
 
 def study_notes(groups: Sequence[Group[Run]]) -> list[str]:
     """What a reader of a sweep's tables must know beside their captions."""
-    return two_seeds(groups, shown_figures(groups))
+    return gaps(groups, shown_figures(groups))
 
 
 def markdown_study(groups: Sequence[Group[Run]]) -> str:

@@ -12,8 +12,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from gzsl_dist.results.statistics import TWO_SEEDS, Estimate, paired_difference
+from gzsl_dist.run.result import FIGURES as FIGURES
+from gzsl_dist.run.result import absence
 
-FIGURES = ("U", "S", "H", "T1", "AUSUC")
 RAW = ("raw_U", "raw_S", "raw_H")
 """Without calibration."""
 SEARCH_FIGURES = ("H", "T1", "U", "S", "AUSUC", "raw_H", "steps", "factor")
@@ -139,10 +140,10 @@ def result_figures(
         representation: what ``representation.json`` holds, if it was written.
 
     Returns:
-        `FIGURES`, ``seconds``, `RAW`, ``oracle_U`` to ``oracle_T1`` if they were asked for, and how
+        `FIGURES` that are there, ``seconds``, `RAW`, ``oracle_U`` to ``oracle_T1`` if they were asked for, and how
         well classes keep apart as ``real_u_margin`` (unseen ones) or ``real_seen_u_margin``.
     """
-    figures = {name: float(result[name]) for name in FIGURES}
+    figures = {name: float(result[name]) for name in FIGURES if result.get(name) is not None}
     figures |= {name: float(result[name]) for name in ("seconds",) if name in result}
     figures |= {f"raw_{name}": float(value) for name, value in result.get("raw", {}).items()}
     oracle = result.get("oracle") or {}
@@ -166,10 +167,14 @@ def result_facts(run: str, result: Mapping[str, Any]) -> dict[str, Any]:
     return found | {name: result[name] for name in names if name in result}
 
 
-def two_seeds(groups: Sequence[Group[Run]], figures: Sequence[str]) -> list[str]:
-    """A note where an interval is too wide to be shown."""
+def gaps(groups: Sequence[Group[Run]], figures: Sequence[str]) -> list[str]:
+    """Notes: which data lack test rows, and that an interval is too wide to be shown."""
+    absent = [(group.data, absence(run.figures)) for group in groups for run in group.runs]
+    notes = [f"{data}: {why}." for data, why in dict.fromkeys(absent) if why]
     found = [group.estimate(name) for group in groups for name in figures]
-    return [TWO_SEEDS] * any(one.seeds == 2 and not one.has_interval for one in found if one)
+    return notes + [TWO_SEEDS] * any(
+        one.seeds == 2 and not one.has_interval for one in found if one
+    )
 
 
 def to_csv(groups: Sequence[Group[Run]]) -> str:

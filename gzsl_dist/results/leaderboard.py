@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from gzsl_dist.errors import InputError
-from gzsl_dist.results.groups import FIGURES, Group, Run, from_json, telling, two_seeds, with_rivals
+from gzsl_dist.results.groups import FIGURES, Group, Run, from_json, gaps, telling, with_rivals
 from gzsl_dist.results.picture import COLORS, intervals, png
 from gzsl_dist.results.table import Table
 from gzsl_dist.results.tables import figure_cells
 
 COMPARED = ("AUSUC", "T1", "H")
+FOUND = ({*FIGURES}, {"U", "T1"}, {"S"}, set[str]())
+"""What a run may have: all figures, or those of unseen or of seen test rows alone, or none."""
 HEAD = """# Leaderboard
 
 Generalized zero-shot learning on test rows: means over seeds in percent, and half the width of
@@ -50,7 +52,7 @@ def read_entries(files: Sequence[Path]) -> list[Entry]:
             groups = from_json(file.read_text(encoding="utf-8"))
             for group in groups:
                 figures = [run.figures for run in group.runs]
-                if group.searches or any(name not in run for run in figures for name in FIGURES):
+                if group.searches or any({*FIGURES} & {*run} not in FOUND for run in figures):
                     raise ValueError("a run without U, S, H, T1 and AUSUC: a search, not a study")
                 named = replace(group, called=_name(group, groups))
                 if (named.data, named.name) in here:
@@ -92,7 +94,7 @@ def to_page(entries: Sequence[Entry], command: str) -> str:
     ]
     summary = Table("", ["AUSUC", *problems], body)
     parts = [HEAD.format(command=command), "\n", summary.markdown(), NOTE]
-    parts += [f"\n{note}\n" for note in two_seeds(groups, FIGURES)]
+    parts += [f"\n{note}\n" for note in gaps(groups, FIGURES)]
     for first, others in with_rivals(groups):
         parts.append(f"\n## {first.data}\n\n{_problem(first, others).markdown()}\n")
         files = dict.fromkeys(sweep for sweep, group in entries if group.data == first.data)

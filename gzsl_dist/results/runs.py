@@ -19,10 +19,10 @@ from gzsl_dist.results.groups import (
     RAW,
     Group,
     Run,
+    gaps,
     result_facts,
     result_figures,
     telling,
-    two_seeds,
 )
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.run.metrics import read_metrics
@@ -178,7 +178,7 @@ def notes(groups: Sequence[Finished]) -> list[str]:
             f"Test rows were looked at before the end of training of {', '.join(early)}; "
             "nothing here was chosen by them, see test_rows in result.json."
         )
-    found += two_seeds(groups, (*FIGURES, *RAW))
+    found += gaps(groups, (*FIGURES, *RAW))
     for group in groups:
         if len(group.seeds) < len(group.runs):
             found.append(

@@ -140,7 +140,7 @@ def every_run(groups: Sequence[Finished]) -> Table:
     names = (*FIGURES, *RAW)
     body = [
         [run.name, group.name]
-        + [f"{100 * run.figures[name]:.1f}" for name in names]
+        + [f"{100 * run.figures[name]:.1f}" if name in run.figures else "" for name in names]
         + [str(run.seed), str(run.result.steps), f"{run.result.calibration['factor']:.3f}"]
         + [f"{run.result.world_size} ({run.result.strategy})", _duration(run.result.seconds)]
         for group in groups

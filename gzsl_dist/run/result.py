@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Container
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import atomic_write, read_json_object
 
+FIGURES = ("U", "S", "H", "T1", "AUSUC")
 
-@dataclass(frozen=True)
+
+def absence(figures: Container[str]) -> str:
+    """Why some of `FIGURES` are not among a run's, for people; empty where all are."""
+    sides = [side for side, name in (("unseen", "U"), ("seen", "S")) if name not in figures]
+    return f"no test rows of {' or '.join(sides)} classes" if sides else ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """Figures on the official test rows; accuracies are fractions.
+
+    A figure is None, and not in the file, where the test rows that it is of are not there.
 
     Attributes:
         U: mean per-class top-1 of unseen classes, all classes competing, calibrated.
@@ -21,10 +32,10 @@ class Result:
         H: their harmonic mean.
         T1: mean per-class top-1 of unseen classes among unseen classes only.
         AUSUC: area under the seen-unseen curve.
-        raw: U, S and H without calibration.
+        raw: U, S and H without calibration, those that are there.
         calibration: ``mode`` and ``factor``.
         per_class: top-1 by class name, ``seen`` and ``unseen``.
-        curve: ``U`` and ``S`` along the seen-unseen curve.
+        curve: ``U`` and ``S`` along the seen-unseen curve; empty where one is absent.
         dataset: ``name`` and ``fingerprint``.
         seed: of the run.
         method: preset.
@@ -40,11 +51,11 @@ class Result:
         classifier: how its fit ended (`gzsl_dist.evaluation.lbfgs.FitSummary`); None for baselines.
     """
 
-    U: float
-    S: float
-    H: float
-    T1: float
-    AUSUC: float
+    U: float | None = None
+    S: float | None = None
+    H: float | None = None
+    T1: float | None = None
+    AUSUC: float | None = None
     raw: dict[str, float]
     calibration: dict[str, Any]
     per_class: dict[str, dict[str, float]]
@@ -62,13 +73,26 @@ class Result:
     oracle: dict[str, Any] | None = None
     classifier: dict[str, Any] | None = None
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """Those of U, S, H, T1 and AUSUC that are there."""
+        return {name: value for name in FIGURES if (value := getattr(self, name)) is not None}
+
+    @property
+    def note(self) -> str:
+        """Why figures are absent, for people; empty where all are there."""
+        return absence(self.figures)
+
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all.
 
         Raises:
             InputError: the file cannot be written.
         """
-        atomic_write(path, json.dumps(asdict(self), indent=2))
+        values = asdict(self) | ({"note": self.note} if self.note else {})
+        absent = set(FIGURES) - set(self.figures)
+        content = {name: value for name, value in values.items() if name not in absent}
+        atomic_write(path, json.dumps(content, indent=2))
 
     @classmethod
     def read(cls, path: Path) -> Result:
@@ -78,7 +102,8 @@ class Result:
             InputError: missing, or not a result.
         """
         values = read_json_object(path, "finish the run with gzsl_dist.train first")
+        known = [field.name for field in fields(cls) if field.name in values]
         try:
-            return cls(**{name: values[name] for name in cls.__match_args__ if name in values})
+            return cls(**{name: values[name] for name in known})
         except TypeError:
             raise InputError(f"{path}: not a result of this version of gzsl_dist.train") from None

@@ -24,7 +24,7 @@ class TaskStatus:
     """A task's state, one of `STATES`; interrupted: it was killed and nobody said so.
 
     `progress` is the phase and its last logged step, or nothing; `note` is H where it is done (a
-    search's on validation classes), else why the last start ended.
+    search's on validation classes) or why there is none, else why the last start ended.
     """
 
     task: Task
@@ -38,8 +38,10 @@ def status_of(task: Task) -> TaskStatus:
     directory = task.directory
     try:
         outcome = read_json_object(task.outcome, "")
-        note = f"H {100 * (outcome['validation'] if task.searches else outcome)['H']:.1f}"
-        note = f"validation {note}" if task.searches else note
+        if task.searches:
+            note = f"validation H {100 * outcome['validation']['H']:.1f}"
+        else:
+            note = outcome.get("note") or f"H {100 * outcome['H']:.1f}"
         return TaskStatus(task, "done", f"{outcome['steps']} steps", note)
     except (InputError, KeyError, TypeError):
         pass

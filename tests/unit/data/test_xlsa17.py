@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
+from gzsl_dist.data.dataset import summary
 from gzsl_dist.data.xlsa17 import _from_hdf5, read_pair
 from gzsl_dist.errors import InputError
 
@@ -128,9 +129,39 @@ def untrained_class(contents: Contents) -> None:
     contents["trainval_loc"] = contents["trainval_loc"][~moved]
 
 
+def no_unseen_class(contents: Contents) -> None:
+    rows = contents["trainval_loc"], contents["test_unseen_loc"]
+    contents["trainval_loc"] = np.concatenate(rows)
+    contents["test_unseen_loc"] = np.empty((0, 0))
+
+
 def class_without_rows(contents: Contents) -> None:
     contents["att"] = np.concatenate([contents["att"], [[1], [2], [3], [4]]], axis=1)
     del contents["allclasses_names"]
+
+
+@pytest.mark.parametrize("hdf5", [False, True], ids=["v5", "v7.3"])
+def test_classes_without_rows_are_unseen(tmp_path: Path, hdf5: bool) -> None:
+    contents = variables()
+    class_without_rows(contents)
+    dataset = read_pair(*write_pair(tmp_path, contents, hdf5=hdf5))
+    assert dataset.unseen_classes.tolist() == [1, 4, 6]
+    assert "7: 4 seen, 3 unseen, 1 of them without rows" in summary(dataset)
+
+
+@pytest.mark.parametrize("hdf5", [False, True], ids=["v5", "v7.3"])
+def test_a_test_split_may_be_empty(tmp_path: Path, hdf5: bool) -> None:
+    contents = variables()
+    kept = ~np.isin(contents["labels"].ravel(), [2, 5])
+    place = np.cumsum(kept)
+    contents["features"] = contents["features"][:, kept]
+    contents["labels"] = contents["labels"][kept]
+    for name in ("trainval_loc", "test_seen_loc", "train_loc", "val_loc"):
+        contents[name] = place[contents[name] - 1]
+    contents["test_unseen_loc"] = np.empty((0, 0))
+    dataset = read_pair(*write_pair(tmp_path, contents, hdf5=hdf5))
+    assert dataset.unseen_classes.tolist() == [1, 4]
+    assert "test_unseen rows" in summary(dataset)
 
 
 def one_seen_class(contents: Contents) -> None:
@@ -203,12 +234,15 @@ WRONG: dict[str, tuple[Callable[[Contents], Any], str, str]] = {
         "trainval and test_seen",
         "overlap in 1 rows",
     ),
-    "empty split": (
-        spoil("test_unseen_loc", lambda loc: loc[:0]), "test_unseen", "is empty",
+    "empty split": (spoil("trainval_loc", lambda loc: loc[:0]), "trainval", "is empty"),
+    "rows in no split": (
+        spoil("test_unseen_loc", lambda loc: loc[:0]), "Bird_2", "has rows, but none in .*2 such",
+    ),
+    "no unseen class": (
+        no_unseen_class, "splits", "all 6 classes are seen",
     ),
     "seen and unseen": (both_seen_and_unseen, "Bird_2", "both seen .* and unseen"),
     "untrained class": (untrained_class, "Bird_4", "rows in test_seen but none in trainval"),
-    "class without rows": (class_without_rows, "class 7", "semantics but no rows"),
     "class without semantics": (
         spoil("att", put((slice(None), 3), 0)), "Bird_4", "no semantics",
     ),
