@@ -42,7 +42,8 @@ def seen_unseen(groups: Sequence[Finished]) -> Picture:
                 axes.plot(*100 * np.array(without), "x", color=style["color"])
         axes.set(xlim=(0, None), ylim=(0, None))
         axes.set(xlabel="U, %: ● calibrated, × uncalibrated", ylabel="S, test rows, %")
-        axes.legend(fontsize="small")
+        if axes.lines:
+            axes.legend(fontsize="small")
 
     told = "; ".join(
         "{}: area {}, with the factor at U {}, S {}".format(

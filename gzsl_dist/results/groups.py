@@ -140,8 +140,9 @@ def result_figures(
         representation: what ``representation.json`` holds, if it was written.
 
     Returns:
-        `FIGURES` that are there, ``seconds``, `RAW`, ``oracle_U`` to ``oracle_T1`` if they were asked for, and how
-        well classes keep apart as ``real_u_margin`` (unseen ones) or ``real_seen_u_margin``.
+        `FIGURES` and `RAW` that are there, ``seconds``, ``oracle_U`` to ``oracle_T1`` if they were
+        asked for, and how well classes keep apart as ``real_u_margin`` (unseen ones) or
+        ``real_seen_u_margin``.
     """
     figures = {name: float(result[name]) for name in FIGURES if result.get(name) is not None}
     figures |= {name: float(result[name]) for name in ("seconds",) if name in result}
@@ -171,10 +172,8 @@ def gaps(groups: Sequence[Group[Run]], figures: Sequence[str]) -> list[str]:
     """Notes: which data lack test rows, and that an interval is too wide to be shown."""
     absent = [(group.data, absence(run.figures)) for group in groups for run in group.runs]
     notes = [f"{data}: {why}." for data, why in dict.fromkeys(absent) if why]
-    found = [group.estimate(name) for group in groups for name in figures]
-    return notes + [TWO_SEEDS] * any(
-        one.seeds == 2 and not one.has_interval for one in found if one
-    )
+    found = [one for group in groups for name in figures if (one := group.estimate(name))]
+    return notes + [TWO_SEEDS] * any(one.seeds == 2 and not one.has_interval for one in found)
 
 
 def to_csv(groups: Sequence[Group[Run]]) -> str:
