@@ -34,8 +34,9 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.config import LogSettings
     from gzsl_dist.distributed.processes import Processes
     from gzsl_dist.distributed.strategies import SingleStrategy
-    from gzsl_dist.monitoring.logbook import Logbook
+    from gzsl_dist.monitoring.logbook import DiagnosticsLog, Logbook
     from gzsl_dist.monitoring.throughput import Throughput
+    from gzsl_dist.training.callbacks import Callbacks, Training
     from gzsl_dist.training.loop import PendingLosses
     from gzsl_dist.training.trainer import Trainer
 
@@ -46,18 +47,23 @@ def main(arguments: list[str]) -> int:
     problem = scaling.problem(shapes)
     trainer = Trainer(problem, config, alone, SingleStrategy(alone.clock))
     pending = PendingLosses(alone, 1, [])
-    throughput = Throughput(options.batch_size, 0, alone)
+    logbook = Logbook(alone)
+    diagnostics = DiagnosticsLog(problem, 0, config.loss.prototype.margin, logbook, alone)
+    each = [Throughput(config.train, alone), logbook, diagnostics]
     steps, lines, looks = [], [], []
-    with tempfile.TemporaryDirectory() as folder, Logbook(Path(folder), alone, 0) as logbook:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Callbacks(each, Training("", Path(folder), {}, options.steps, 0)) as callbacks,
+    ):
         for step in range(1, options.steps + 1):
             steps.append(seconds(lambda step=step: pending.parts.append(trainer.train_step(step))))
 
             def line(step: int = step) -> None:
-                logbook.write(step, pending.collect() | throughput.figures(step))
+                callbacks.log(step, pending.collect() | callbacks.metrics(step))
 
             def look(step: int = step) -> None:
                 networks = trainer.whole_networks()
-                logbook.write(step, logbook.look(step, networks, problem, config, None))
+                callbacks.log(step, callbacks.evaluated(step, networks, None))
 
             lines.append(seconds(line))
             if step % 4 == 0:

@@ -59,7 +59,7 @@ def write_representation(
         labels = rows.labels[ids]
         if len(torch.unique(labels)) < 2:
             continue
-        synthetic = _synthetic_like(networks, problem, config, labels)
+        synthetic = _synthetic_like(networks, problem, config.train.seed, labels)
         for kind, features in (("real", rows.features[ids]), ("synthetic", synthetic)):
             groups[f"{kind} {side}"] = {
                 space: separation(
@@ -124,11 +124,11 @@ def _evenly(count: int, most: int) -> list[int]:
     return [place * count // taken for place in range(taken)]
 
 
-def _synthetic_like(networks: Networks, problem: Problem, config: Config, labels: Tensor) -> Tensor:
+def _synthetic_like(networks: Networks, problem: Problem, seed: int, labels: Tensor) -> Tensor:
     """Synthetic rows ``(rows, d_x)``, as many of each class as `labels` has, in its order."""
     classes, counts = torch.unique_consecutive(labels, return_counts=True)
     parts = [
-        rows_of_class(networks, problem, config, number, count)
+        rows_of_class(networks, problem, number, count, seed)
         for number, count in zip(classes.tolist(), counts.tolist(), strict=True)
     ]
     return torch.cat(parts)

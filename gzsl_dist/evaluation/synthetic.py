@@ -74,7 +74,7 @@ def row_bytes(networks: Networks, config: Config) -> int:
 
 
 def rows_of_class(
-    networks: Networks, problem: Problem, config: Config, number: int, count: int
+    networks: Networks, problem: Problem, number: int, count: int, seed: int
 ) -> Tensor:
     """The first `count` synthetic rows, ``(count, d_x)``, of one of a problem's classes."""
     return synthesize_class(
@@ -82,14 +82,15 @@ def rows_of_class(
         problem.semantics[number],
         number=int(problem.classes[number]),
         rows=slice(0, count),
-        seed=config.train.seed,
+        seed=seed,
     )
 
 
 def _in_memory(networks: Networks, problem: Problem, config: Config, mine: slice) -> Rows:
     share = list(range(problem.seen_count, len(problem.classes)))[mine]
     count = config.evaluation.rows_per_class
-    parts = [rows_of_class(networks, problem, config, number, count) for number in share]
+    seed = config.train.seed
+    parts = [rows_of_class(networks, problem, number, count, seed) for number in share]
     weight = networks.generator.output.weight
     features = torch.cat(parts) if parts else weight.new_empty(0, problem.feature_dim)
     labels = torch.tensor(share, dtype=torch.int64).repeat_interleave(count)

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gzsl_dist.config import Config
 from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.evaluation.synthetic import rows_of_class
 from gzsl_dist.losses.weights import adaptive_weights
@@ -52,13 +51,16 @@ class Diagnostics:
 
 
 @torch.no_grad()
-def diagnose(networks: Networks, problem: Problem, config: Config, *, unseen: bool) -> Diagnostics:
+def diagnose(
+    networks: Networks, problem: Problem, seed: int, margin: float | None, *, unseen: bool
+) -> Diagnostics:
     """Look at networks with whole weights.
 
     The real rows of the problem's `unseen` classes may be read where these are validation classes.
+    `margin` is that of the prototypical loss's adaptive weights, None without any.
     """
     found = Diagnostics()
-    for name, group in sample_groups(networks, problem, config, unseen=unseen).items():
+    for name, group in sample_groups(networks, problem, seed, unseen=unseen).items():
         if group.real is not None:
             _compare_features(found, name, group.labels, group.real, group.synthetic)
         for kind, rows in (("real", group.real), ("synthetic", group.synthetic)):
@@ -67,22 +69,22 @@ def diagnose(networks: Networks, problem: Problem, config: Config, *, unseen: bo
                 found.embeddings[f"{kind} {name}"] = (embedded, group.labels)
                 _compare_pairs(found, f"{kind}_{name}", embedded, group.labels)
     if "real seen" in found.embeddings:
-        _look_at_prototypes(found, networks, problem, config)
+        _look_at_prototypes(found, networks, problem, margin)
     return found
 
 
 def sample_groups(
-    networks: Networks, problem: Problem, config: Config, *, unseen: bool
+    networks: Networks, problem: Problem, seed: int, *, unseen: bool
 ) -> dict[str, Group]:
     """Rows of some seen and some unseen classes, alike for every step."""
     seen_classes = spread(problem.seen_count)
     unseen_classes = [
         problem.seen_count + number for number in spread(len(problem.classes) - problem.seen_count)
     ]
-    groups = {"seen": _group(networks, problem, config, seen_classes, problem.train)}
+    groups = {"seen": _group(networks, problem, seed, seen_classes, problem.train)}
     if unseen_classes:
         real = problem.unseen if unseen else None
-        groups["unseen"] = _group(networks, problem, config, unseen_classes, real)
+        groups["unseen"] = _group(networks, problem, seed, unseen_classes, real)
     return groups
 
 
@@ -93,7 +95,7 @@ def spread(count: int) -> list[int]:
 
 
 def _group(
-    networks: Networks, problem: Problem, config: Config, classes: list[int], real: Rows | None
+    networks: Networks, problem: Problem, seed: int, classes: list[int], real: Rows | None
 ) -> Group:
     labels, rows, synthetic = [], [], []
     for number in classes:
@@ -103,7 +105,7 @@ def _group(
             count = len(ids)
             rows.append(real.features[ids])
         labels.append(torch.full((count,), number))
-        synthetic.append(rows_of_class(networks, problem, config, number, count))
+        synthetic.append(rows_of_class(networks, problem, number, count, seed))
     return Group(
         labels=torch.cat(labels),
         real=torch.cat(rows) if real is not None else None,
@@ -186,10 +188,9 @@ def overlap(positive: Tensor, negative: Tensor) -> float:
 
 
 def _look_at_prototypes(
-    found: Diagnostics, networks: Networks, problem: Problem, config: Config
+    found: Diagnostics, networks: Networks, problem: Problem, margin: float | None
 ) -> None:
     embedded, labels = found.embeddings["real seen"]
-    settings = config.loss.prototype
     if networks.prototypes is None:
         return
     semantics = problem.semantics[: problem.seen_count].to(networks.generator.output.weight)
@@ -204,8 +205,8 @@ def _look_at_prototypes(
     own = labels[:, None] == torch.arange(problem.seen_count)[None, :]
     found.histograms["prototypes/similarity_own"] = to_rows[own]
     found.histograms["prototypes/similarity_other"] = to_rows[~own]
-    if settings.adaptive:
-        attract, repel = adaptive_weights(to_rows, settings.margin)
+    if margin is not None:
+        attract, repel = adaptive_weights(to_rows, margin)
         found.histograms["weights/positive"] = attract[own]
         found.histograms["weights/negative"] = repel[~own]
         found.scalars["weights/positive_mean"] = float(attract[own].mean())

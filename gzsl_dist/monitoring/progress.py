@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.monitoring.callback import LoopCallback, Training
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -83,6 +84,26 @@ class StepProgress:
         """Leave the bar as it is."""
         if self._bar is not None:
             self._bar.stop()
+
+
+class TrainingProgress(LoopCallback):
+    """`StepProgress` of a training."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+
+    def start(self, training: Training) -> None:
+        """Show it from here."""
+        shown = StepProgress(training.title, training.steps, training.done, self._processes)
+        self._shown = shown.__enter__()
+
+    def advance(self, step: int, figures: Mapping[str, float]) -> None:
+        """Show the step."""
+        self._shown.advance(step, figures)
+
+    def end(self, error: BaseException | None) -> None:
+        """Leave the bar as it is."""
+        self._shown.__exit__(None, None, None)
 
 
 def _shown(latest: Mapping[str, float]) -> dict[str, float]:

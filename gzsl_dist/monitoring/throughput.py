@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from gzsl_dist.config import TrainSettings
+from gzsl_dist.distributed.checkpoint import SavedState
 from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.evaluation.scored import ScoredProblem
+from gzsl_dist.models.networks import Networks
 from gzsl_dist.models.precision import network_dtype
+from gzsl_dist.monitoring.callback import LoopCallback, Training
 from gzsl_dist.monitoring.matrix_products import MatrixFlops, peak_rate
 
 
-class Throughput:
+class Throughput(LoopCallback):
     """Figures between two logged steps.
 
     Rows a second are the job's: rows of the global batch by whole steps. The parts of a step and
@@ -27,13 +31,17 @@ class Throughput:
     of the speed of one large matrix product in the same precision, measured at the start.
     """
 
-    def __init__(self, settings: TrainSettings, step: int, processes: Processes) -> None:
+    def __init__(self, settings: TrainSettings, processes: Processes) -> None:
         self._settings, self._processes = settings, processes
-        self._flops = 0
-        half = settings.precision == "bfloat16"
-        dtype = torch.bfloat16 if half else network_dtype(settings.precision)
-        self._peak = peak_rate(processes.device, dtype) if processes.is_first else 0.0
-        self.restart(step)
+        self._flops, self._interrupted = 0, False
+
+    def start(self, training: Training) -> None:
+        """Measure the speed of a large matrix product."""
+        half = self._settings.precision == "bfloat16"
+        dtype = torch.bfloat16 if half else network_dtype(self._settings.precision)
+        first = self._processes.is_first
+        self._peak = peak_rate(self._processes.device, dtype) if first else 0.0
+        self._restart(training.done)
 
     @contextmanager
     def step(self) -> Iterator[None]:
@@ -45,13 +53,29 @@ class Throughput:
             yield
         self._flops = counter.total
 
-    def restart(self, step: int) -> None:
-        """Count from here, after something that is no training, such as a validation."""
+    def _restart(self, step: int) -> None:
         self._step, self._time = step, time.monotonic()
         self._processes.clock.take()
 
-    def figures(self, step: int) -> dict[str, float]:
-        """Figures since the last call or `restart`, by TensorBoard tag."""
+    def evaluated(
+        self, step: int, networks: Networks, scored: ScoredProblem | None
+    ) -> Mapping[str, float]:
+        """Time that goes here is no training."""
+        self._interrupted = True
+        return {}
+
+    def save(self, state: SavedState) -> None:
+        """Time that goes here is no training."""
+        self._interrupted = True
+
+    def advance(self, step: int, figures: Mapping[str, float]) -> None:
+        """Count from here, if there was something else than training."""
+        if self._interrupted:
+            self._restart(step)
+            self._interrupted = False
+
+    def metrics(self, step: int) -> dict[str, float]:
+        """Figures of the training since the last call, by TensorBoard tag."""
         steps, seconds = step - self._step, time.monotonic() - self._time
         found = {
             "throughput/rows_per_second": steps * self._settings.batch_size / seconds,
@@ -62,7 +86,7 @@ class Throughput:
             found["throughput/peak_share"] = self._flops * steps / seconds / self._peak
         parts = self._processes.clock.take().items()
         found |= {f"step_time/{name}": value / steps for name, value in parts}
-        self.restart(step)
+        self._restart(step)
         return found
 
 

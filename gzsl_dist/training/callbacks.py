@@ -1,94 +1,80 @@
-"""Code of a user's own that follows a training: `train.callbacks`."""
+"""All that follows a training as one: the loop's extras, and a user's own by `train.callbacks`."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
+from gzsl_dist.distributed.checkpoint import SavedState
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
-
-
-@dataclass(frozen=True)
-class Training:
-    """What is being trained.
-
-    Attributes:
-        title: ``selection``, ``selection 1/3`` or ``training``.
-        directory: where its metrics.jsonl and checkpoints are.
-        settings: all of them, by dotted name.
-        steps: generator steps in all.
-        done: those that an earlier start did.
-    """
-
-    title: str
-    directory: Path
-    settings: Mapping[str, Any]
-    steps: int
-    done: int
-
-
-class Callback:
-    """Override what is needed; all methods are called by the first process of a job alone.
-
-    Each training of a run (of selection, and the last one) has an instance of its own, made
-    without arguments. What a method raises ends the run.
-    """
-
-    def start(self, training: Training) -> None:
-        """A training begins or goes on."""
-
-    def log(self, step: int, figures: Mapping[str, float]) -> None:
-        """After `step` steps, a line of metrics.jsonl; tags as in docs/monitoring.md."""
-
-    def saved(self, step: int, checkpoint: Path) -> None:
-        """A checkpoint of `step` steps is whole on the disk."""
-
-    def end(self, error: BaseException | None) -> None:
-        """The training has ended, with None, or by an error or a signal to stop."""
+from gzsl_dist.evaluation.scored import ScoredProblem
+from gzsl_dist.models.networks import Networks
+from gzsl_dist.monitoring.callback import Callback as Callback
+from gzsl_dist.monitoring.callback import LoopCallback
+from gzsl_dist.monitoring.callback import Training as Training
 
 
 class Callbacks:
-    """All callbacks of a training; a context manager, inside which the training goes on.
+    """All callbacks of a training, called in order; a context manager around the training.
 
     Args:
-        names: see `load_callbacks`.
-        processes: the job; a failure of a callback fails all of them.
+        each: what follows it.
         training: what they follow.
     """
 
-    def __init__(self, names: Sequence[str], processes: Processes, training: Training) -> None:
-        self._processes, self._training = processes, training
-        self._any = bool(names)
-        self._mine: list[Callback] = []
-        if self._any:
-            self._mine = processes.together(
-                lambda: load_callbacks(names) if processes.is_first else []
-            )
+    def __init__(self, each: Sequence[LoopCallback], training: Training) -> None:
+        self._all, self._training = each, training
+        self._started: list[LoopCallback] = []
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """See `LoopCallback`."""
+        with ExitStack() as stack:
+            for each in self._all:
+                stack.enter_context(each.step())
+            yield
+
+    def metrics(self, step: int) -> dict[str, float]:
+        """See `LoopCallback`."""
+        return {name: value for each in self._all for name, value in each.metrics(step).items()}
+
+    def evaluated(
+        self, step: int, networks: Networks, scored: ScoredProblem | None
+    ) -> dict[str, float]:
+        """See `LoopCallback`."""
+        found = [each.evaluated(step, networks, scored) for each in self._all]
+        return {name: value for some in found for name, value in some.items()}
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
-        """See `Callback.log`; every process must call."""
-        self._tell(lambda each: each.log(step, dict(figures)))
+        """See `Callback`."""
+        for each in self._all:
+            each.log(step, figures)
 
-    def saved(self, step: int, checkpoint: Path) -> None:
-        """See `Callback.saved`; every process must call."""
-        self._tell(lambda each: each.saved(step, checkpoint))
+    def save(self, state: SavedState) -> None:
+        """See `LoopCallback`; `Callback.saved` follows."""
+        for path in [each.save(state) for each in self._all]:
+            if path is not None:
+                for each in self._all:
+                    each.saved(state.step, path)
 
-    def _tell(self, action: Callable[[Callback], None]) -> None:
-        def act() -> None:
-            for each in self._mine:
-                action(each)
-
-        if self._any:
-            self._processes.together(act)
+    def advance(self, step: int, figures: Mapping[str, float]) -> None:
+        """See `LoopCallback`."""
+        for each in self._all:
+            each.advance(step, figures)
 
     def __enter__(self) -> Callbacks:
-        """Tell that the training begins."""
-        self._tell(lambda each: each.start(self._training))
+        """Tell all that the training begins."""
+        try:
+            for each in self._all:
+                each.start(self._training)
+                self._started.append(each)
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(
@@ -97,13 +83,58 @@ class Callbacks:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Tell that it has ended; no process waits for another here, for some may be gone."""
-        for each in self._mine:
+        """Tell all, the last one first, that it has ended; why it has is what the user must see."""
+        reason = error
+        for each in reversed(self._started):
             try:
-                each.end(error)
-            except Exception:
-                if error is None:  # else why the training ended is what the user must see
-                    raise
+                each.end(reason)
+            except Exception as failure:
+                reason = reason or failure
+        if error is None and reason is not None:
+            raise reason
+
+
+class OfFirstProcess(LoopCallback):
+    """A user's callback: the first process calls it, and a failure is one of all processes.
+
+    Args:
+        callback: None on other processes.
+        processes: the job.
+    """
+
+    def __init__(self, callback: Callback | None, processes: Processes) -> None:
+        self._callback, self._processes = callback, processes
+
+    def _call(self, action: Callable[[Callback], None]) -> None:
+        callback = self._callback
+        self._processes.together(lambda: None if callback is None else action(callback))
+
+    def start(self, training: Training) -> None:
+        """See `Callback`."""
+        self._call(lambda callback: callback.start(training))
+
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        """See `Callback`."""
+        self._call(lambda callback: callback.log(step, dict(figures)))
+
+    def saved(self, step: int, checkpoint: Path) -> None:
+        """See `Callback`."""
+        self._call(lambda callback: callback.saved(step, checkpoint))
+
+    def end(self, error: BaseException | None) -> None:
+        """See `Callback`; no process waits for another here, for some may be gone."""
+        if self._callback is not None:
+            self._callback.end(error)
+
+
+def user_callbacks(names: Sequence[str], processes: Processes) -> list[LoopCallback]:
+    """What `train.callbacks` names; errors as of `load_callbacks`, on every process."""
+
+    def load() -> Sequence[Callback | None]:
+        return load_callbacks(names) if processes.is_first else [None] * len(names)
+
+    found = processes.together(load) if names else []
+    return [OfFirstProcess(each, processes) for each in found]
 
 
 def load_callbacks(names: Sequence[str]) -> list[Callback]:

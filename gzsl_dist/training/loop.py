@@ -1,4 +1,4 @@
-"""The training loop: critic steps and a generator step in turn, logged, saved, resumable."""
+"""The training loop: steps, evaluations and where a training starts; all else is callbacks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.errors import DivergedError, InterruptedRunError, PreemptedError
 from gzsl_dist.evaluation.scored import ScoredProblem
+from gzsl_dist.evaluation.selection import validation_figures
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.monitoring.logbook import Logbook
-from gzsl_dist.monitoring.progress import StepProgress, say
+from gzsl_dist.monitoring.callback import LoopCallback
+from gzsl_dist.monitoring.logbook import DiagnosticsLog, Logbook
+from gzsl_dist.monitoring.progress import TrainingProgress, say
 from gzsl_dist.monitoring.throughput import Throughput
 from gzsl_dist.run.files import TrainingFiles
-from gzsl_dist.training.callbacks import Callbacks, Training
+from gzsl_dist.training.callbacks import Callbacks, Training, user_callbacks
 from gzsl_dist.training.embedding_losses import Losses
-from gzsl_dist.training.resume import agreed_start, made_for
+from gzsl_dist.training.resume import Checkpoints, agreed_start, made_for
 from gzsl_dist.training.stop_signal import StopSignal
 from gzsl_dist.training.trainer import Trainer
 
@@ -67,7 +69,7 @@ def fit(
     config: Config,
     processes: Processes,
     strategy: Strategy,
-    directory: Path,
+    directory: Path | None,
     *,
     title: str,
     steps: int,
@@ -78,14 +80,15 @@ def fit(
     start: Path | None = None,
     split: str = "",
 ) -> Networks:
-    """Train for a number of steps, going on from the newest checkpoint if there is one.
+    """Train for a number of steps, resuming from the newest checkpoint if there is one.
 
     Args:
         problem: what is trained on.
         config: all settings.
         processes: the job.
         strategy: how the processes train together.
-        directory: gets ``metrics.jsonl``, ``tensorboard`` and ``checkpoints``.
+        directory: gets ``metrics.jsonl``, ``tensorboard`` and ``checkpoints``; None: nothing is
+            written.
         title: shown with the progress.
         steps: generator steps in all.
         fingerprint: of the data set.
@@ -93,7 +96,7 @@ def fit(
         validate: scores validation classes; called every `evaluation.every` steps and at the end,
             its figures are logged, and the checkpoint with the best is kept.
         oracle: measures test rows as often, to be logged and not to be used.
-        start: checkpoints of another training to go on from, where this one has none.
+        start: checkpoints of another training to start from, where this one has none.
         split: in selection, what the validation rows depend on: weights that were trained on them
             must not be started from.
 
@@ -102,11 +105,12 @@ def fit(
         PreemptedError: stopped by a signal, after saving.
         InputError: a checkpoint does not fit, or nothing can be written.
     """
-    folder = TrainingFiles(directory).checkpoints
+    folder = None if directory is None else TrainingFiles(directory).checkpoints
     made = made_for(problem, config, fingerprint)
     if split:
         made[checkpoint.SPLIT] = split
-    checkpoint.prepare(folder, processes)
+    if folder is not None:
+        checkpoint.prepare(folder, processes)
     found = agreed_start(folder, start, made, steps, processes)
     own = found is not None and found[0].path.parent == folder
     trainer = Trainer(problem, config, processes, strategy, found, own=own)
@@ -119,52 +123,69 @@ def fit(
             f"{title}: the batch of {config.train.batch_size} is larger than the "
             f"{len(problem.train)} training rows; rows repeat in it",
         )
-    pending = PendingLosses(processes, done + 1, [])
-    throughput = Throughput(config.train, done, processes)
-    latest: dict[str, float] = {}
-    followed = Training(title, directory, flat(config.model_dump()), steps, done)
-    with (
-        Callbacks(config.train.callbacks, processes, followed) as callbacks,
-        Logbook(directory, processes, done) as logbook,
-        StepProgress(title, steps, done, processes) as progress,
-        stop.in_steps(),
-    ):
-        for step in range(done + 1, steps + 1):
-            with throughput.step():
-                pending.parts.append(trainer.train_step(step - 1))
-            stopping = processes.any(stop.name is not None)
-            last = step == steps
-            looking = last or step % config.evaluation.every == 0
-            validating = looking and validate is not None
-            saving = last or stopping or validating or step % config.checkpoint.every == 0
-            logging = looking or step % config.log.every == 0
-            if logging or saving:
-                losses = pending.collect()
-            if logging:
-                latest = losses | throughput.figures(step)
-                latest["critic/wasserstein_estimate"] = -losses["critic/wasserstein_loss"]
-                latest["train/learning_rate"] = config.train.learning_rate
-                if looking:
-                    networks = trainer.evaluated_networks()
-                    scored = validate(step, networks) if validate is not None else None
-                    latest |= logbook.look(step, networks, problem, config, scored)
-                    latest |= oracle(step, networks) if oracle is not None else {}
-                logbook.write(step, latest)
-                callbacks.log(step, latest)
-            if saving:
-                logbook.sync()
-                state = trainer.state(step, latest.get("validation/H") if validating else None)
-                saved = checkpoint.save(folder, state, made, processes, config.checkpoint.keep)
-                callbacks.saved(step, saved)
-            if looking or saving:
-                throughput.restart(step)
-            progress.advance(step, latest)
-            if stopping:  # after the last step too: evaluation takes longer than a grace period
-                interrupted = processes.any(stop.interrupted)
-                text = f"after step {step} of {steps}; a checkpoint was saved, the same command"
-                if interrupted:
-                    raise InterruptedRunError(f"{title}: interrupted {text} resumes")
-                raise PreemptedError(f"stopped by a signal {text} resumes")
+    each: list[LoopCallback] = []
+    if folder is not None:
+        logbook, weights = Logbook(processes), config.loss.prototype
+        margin = weights.margin if weights.adaptive else None
+        each += [
+            Throughput(config.train, processes),
+            logbook,
+            DiagnosticsLog(problem, config.train.seed, margin, logbook, processes),
+            Checkpoints(folder, made, config.checkpoint.keep, processes),
+        ]
+    each += [*user_callbacks(config.train.callbacks, processes), TrainingProgress(processes)]
+    training = Training(title, directory, flat(config.model_dump()), steps, done)
+    with Callbacks(each, training) as callbacks, stop.in_steps():
+        run_steps(trainer, training, callbacks, config, processes, stop, validate, oracle)
     networks = trainer.evaluated_networks()
     trainer.close()
     return networks
+
+
+def run_steps(
+    trainer: Trainer,
+    training: Training,
+    callbacks: Callbacks,
+    config: Config,
+    processes: Processes,
+    stop: StopSignal,
+    validate: Validate | None,
+    oracle: Oracle | None,
+) -> None:
+    """Train from the steps done to all steps; arguments and errors as of `fit`."""
+    pending = PendingLosses(processes, training.done + 1, [])
+    figures: dict[str, float] = {}
+    for step in range(training.done + 1, training.steps + 1):
+        with callbacks.step():
+            pending.parts.append(trainer.train_step(step - 1))
+        stopping = processes.any(stop.name is not None)
+        last = step == training.steps
+        evaluating = last or step % config.evaluation.every == 0
+        validating = evaluating and validate is not None
+        saving = last or stopping or validating or step % config.checkpoint.every == 0
+        logging = evaluating or step % config.log.every == 0
+        if logging or saving:
+            losses = pending.collect()
+        if logging:
+            figures = losses | callbacks.metrics(step)
+            figures["critic/wasserstein_estimate"] = -losses["critic/wasserstein_loss"]
+            figures["train/learning_rate"] = config.train.learning_rate
+            if evaluating:
+                networks = trainer.evaluated_networks()
+                scored = validate(step, networks) if validate is not None else None
+                if scored is not None:
+                    figures |= validation_figures([scored], config.evaluation)
+                figures |= callbacks.evaluated(step, networks, scored)
+                figures |= oracle(step, networks) if oracle is not None else {}
+            callbacks.log(step, figures)
+        if saving:
+            h = figures.get("validation/H") if validating else None
+            callbacks.save(trainer.state(step, h))
+        callbacks.advance(step, figures)
+        if stopping:  # after the last step too: evaluation takes longer than a grace period
+            text = (
+                f"after step {step} of {training.steps}; a checkpoint was saved, the same command"
+            )
+            if processes.any(stop.interrupted):
+                raise InterruptedRunError(f"{training.title}: interrupted {text} resumes")
+            raise PreemptedError(f"stopped by a signal {text} resumes")

@@ -16,6 +16,7 @@ from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import trained_parameters
 from gzsl_dist.errors import InputError
+from gzsl_dist.monitoring.callback import LoopCallback
 from gzsl_dist.monitoring.progress import say
 from gzsl_dist.run.files import RunFiles
 
@@ -103,14 +104,18 @@ def fingerprint(saved: checkpoint.Checkpoint) -> str:
 
 
 def agreed_start(
-    folder: Path, other: Path | None, made: dict[str, Any], steps: int, processes: Processes
+    folder: Path | None,
+    other: Path | None,
+    made: dict[str, Any],
+    steps: int,
+    processes: Processes,
 ) -> Found | None:
     """What `find_start` finds in folders of checkpoints; every process must call.
 
     Raises:
         InputError: as there, or processes see or choose different checkpoints.
     """
-    own = agreed_list(folder, processes)
+    own = agreed_list(folder, processes) if folder is not None else []
     earlier = agreed_list(other, processes) if other is not None else []
     found = processes.together(
         lambda: find_start(own, earlier, made, steps, lambda text: say(processes, text))
@@ -188,3 +193,21 @@ def check_start(directory: Path, dataset: Dataset, config: Config) -> None:
     found = checkpoint.checkpoints(RunFiles(directory).checkpoints)
     earlier = checkpoint.checkpoints(other) if other is not None else []
     find_start(found, earlier, made, config.train.steps, lambda text: None)
+
+
+class Checkpoints(LoopCallback):
+    """Writes a checkpoint where the loop saves.
+
+    Args:
+        folder: of all of them.
+        made: see `made_for`.
+        keep: how many of the newest stay.
+        processes: the job.
+    """
+
+    def __init__(self, folder: Path, made: dict[str, Any], keep: int, processes: Processes) -> None:
+        self._folder, self._made, self._keep, self._processes = folder, made, keep, processes
+
+    def save(self, state: checkpoint.SavedState) -> Path:
+        """Write one; every process must call."""
+        return checkpoint.save(self._folder, state, self._made, self._processes, self._keep)

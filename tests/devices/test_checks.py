@@ -114,7 +114,7 @@ def test_deepspeed_puts_the_step_beside_the_parameter(
 
 
 def test_the_first_look_of_a_method_with_an_embedding(problem: Problem) -> None:
-    found = diagnostics.diagnose(trainer(problem).networks, problem, CONFIG, unseen=True)
+    found = diagnostics.diagnose(trainer(problem).networks, problem, 0, 0.25, unseen=True)
     everything = [
         *found.histograms.values(),
         *(part for pair in found.embeddings.values() for part in pair),

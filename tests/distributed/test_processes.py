@@ -12,6 +12,7 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import DivergedError, InputError, OtherProcessError
 from gzsl_dist.monitoring.logbook import Logbook
 from gzsl_dist.run.metrics import read_metrics
+from gzsl_dist.training.callbacks import Callbacks, Training
 from gzsl_dist.training.loop import PendingLosses
 
 from .spawn import run_processes
@@ -76,8 +77,9 @@ def diverge(processes: Processes, folder: str) -> list[str]:
 
 
 def log_something(processes: Processes, folder: str) -> None:
-    with Logbook(Path(folder) / f"run{processes.rank}", processes, 0) as logbook:
-        logbook.write(10, {"a_loss": float(processes.rank)})
+    training = Training("training", Path(folder) / f"run{processes.rank}", {}, 10, 0)
+    with Callbacks([Logbook(processes)], training) as logbook:
+        logbook.log(10, {"a_loss": float(processes.rank)})
 
 
 def test_a_nan_ends_all_at_its_step_and_only_the_first_process_writes_the_log(

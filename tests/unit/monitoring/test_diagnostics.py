@@ -51,7 +51,7 @@ def test_overlap() -> None:
 
 def test_a_collapsed_generator_has_no_diversity(problem: Problem, networks: Networks) -> None:
     networks.generator.hidden.weight.data[:, : SMALL_NETWORKS["noise_dim"]] = 0  # deaf to noise
-    found = diagnose(networks, problem, CONFIG, unseen=True)
+    found = diagnose(networks, problem, 0, 0.25, unseen=True)
     assert found.scalars["synthetic/diversity_seen"] == pytest.approx(0, abs=1e-6)
     assert found.scalars["synthetic/diversity_unseen"] == pytest.approx(0, abs=1e-6)
 
@@ -59,10 +59,10 @@ def test_a_collapsed_generator_has_no_diversity(problem: Problem, networks: Netw
 def test_real_rows_in_place_of_synthetic_ones_are_perfect(
     problem: Problem, networks: Networks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    groups = sample_groups(networks, problem, CONFIG, unseen=True)
+    groups = sample_groups(networks, problem, 0, unseen=True)
     same = {name: replace(group, synthetic=group.real.float()) for name, group in groups.items()}
     monkeypatch.setattr("gzsl_dist.monitoring.diagnostics.sample_groups", lambda *_, **__: same)
-    scalars = diagnose(networks, problem, CONFIG, unseen=True).scalars
+    scalars = diagnose(networks, problem, 0, 0.25, unseen=True).scalars
     for side in ("seen", "unseen"):
         assert scalars[f"synthetic/diversity_{side}"] == pytest.approx(1)
         assert scalars[f"synthetic/mean_distance_{side}"] == pytest.approx(0, abs=1e-6)
@@ -83,18 +83,18 @@ def test_test_rows_are_not_read(networks: Networks) -> None:
     whole = final_problem(digits_dataset(), CONFIG)
     hidden = object.__new__(Forbidden)
     problem = replace(whole, seen=hidden, unseen=hidden)
-    found = diagnose(networks_for(whole, CONFIG), problem, CONFIG, unseen=False)
+    found = diagnose(networks_for(whole, CONFIG), problem, 0, 0.25, unseen=False)
     assert "real unseen" not in found.embeddings
     assert "synthetic unseen" in found.embeddings
     assert "synthetic/diversity_unseen" not in found.scalars
     with pytest.raises(AssertionError, match="were read"):
-        diagnose(networks_for(whole, CONFIG), problem, CONFIG, unseen=True)
+        diagnose(networks_for(whole, CONFIG), problem, 0, 0.25, unseen=True)
 
 
 @pytest.mark.parametrize("method", ["wgan", "ce_gzsl", "proxy_anchor", "supcon"])
 def test_other_methods_have_what_they_have(method: str, problem: Problem) -> None:
     config = Config.model_validate({"method": method, "model": SMALL_NETWORKS})
-    found = diagnose(networks_for(problem, config), problem, config, unseen=True)
+    found = diagnose(networks_for(problem, config), problem, 0, 0.25, unseen=True)
     assert "synthetic/diversity_seen" in found.scalars
     assert ("similarity/gap_real_seen" in found.scalars) == (method != "wgan")
     assert ("prototypes/nearest_pair" in found.scalars) == (method == "proxy_anchor")

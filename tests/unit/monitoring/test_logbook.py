@@ -16,8 +16,13 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.monitoring.logbook import Logbook
 from gzsl_dist.run.metrics import read_metrics
+from gzsl_dist.training.callbacks import Callbacks, Training
 
 FIRST = Processes(0, 1, torch.device("cpu"))
+
+
+def opened(directory: Path, done: int) -> Callbacks:
+    return Callbacks([Logbook(FIRST)], Training("training", directory, {}, 1000, done))
 
 
 def steps(path: Path) -> list[int]:
@@ -25,11 +30,11 @@ def steps(path: Path) -> list[int]:
 
 
 def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path: Path) -> None:
-    with Logbook(tmp_path, FIRST, 0) as logbook:
+    with opened(tmp_path, 0) as logbook:
         for step in (10, 20, 30):
-            logbook.write(step, {"critic/total_loss": step / 10})
-    with Logbook(tmp_path, FIRST, 20) as logbook:
-        logbook.write(30, {"critic/total_loss": 7.0})
+            logbook.log(step, {"critic/total_loss": step / 10})
+    with opened(tmp_path, 20) as logbook:
+        logbook.log(30, {"critic/total_loss": 7.0})
     assert steps(tmp_path) == [10, 20, 30]
     assert read_metrics(tmp_path / "metrics.jsonl")[-1]["critic/total_loss"] == 7.0
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
@@ -38,13 +43,13 @@ def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path: Path) -> N
 
 
 def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
-    with Logbook(tmp_path, FIRST, 0) as logbook:
-        logbook.write(10, {"a_loss": 1.0})
+    with opened(tmp_path, 0) as logbook:
+        logbook.log(10, {"a_loss": 1.0})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 20, "a_lo')
     assert steps(tmp_path) == [10]
-    with Logbook(tmp_path, FIRST, 10) as logbook:
-        logbook.write(20, {"a_loss": 2.0})
+    with opened(tmp_path, 10) as logbook:
+        logbook.log(20, {"a_loss": 2.0})
     assert steps(tmp_path) == [10, 20]
 
 
@@ -61,10 +66,10 @@ def test_a_disk_that_fills_up_under_tensorboards_thread_is_told_by_the_next_writ
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def fill() -> None:
-        with Logbook(tmp_path, FIRST, 0) as logbook:
+        with opened(tmp_path, 0) as logbook:
             monkeypatch.setattr(RecordWriter, "write", full)
             for step in range(1, 1001):
-                logbook.write(step, {"a_loss": 1.0})
+                logbook.log(step, {"a_loss": 1.0})
 
     told = monkeypatched_hook(monkeypatch)
     before = threading.excepthook
@@ -85,7 +90,7 @@ def test_failures_of_other_threads_are_still_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = monkeypatched_hook(monkeypatch)
-    with Logbook(tmp_path, FIRST, 0):
+    with opened(tmp_path, 0):
         thread = threading.Thread(target=lambda: 1 // 0)
         thread.start()
         thread.join()
