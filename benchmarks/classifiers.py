@@ -37,7 +37,7 @@ def main() -> None:
             settings = EvaluationSettings.model_validate(config.evaluation.model_dump() | changes)
             changed = config.model_copy(update={"evaluation": settings})
             classifier = fit_classifier(networks, problem, changed, alone)
-            scored = score_problem(networks, classifier, problem, changed, alone)
+            scored = score_problem(networks, classifier, problem, changed.evaluation, alone)
             found = validation_figures([scored], settings)
             bias = found[PREFIX + "raw_S"] - found[PREFIX + "raw_U"]
             percents = [*(found[PREFIX + name] for name in FIGURES), bias]

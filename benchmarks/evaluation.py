@@ -91,7 +91,9 @@ def ours(
     made = timed(parts, "synthesize", lambda: synthesized(networks, problem, config))
     classifier = timed(parts, "fit", lambda: fit_classifier(networks, problem, config, alone, made))
     scored = timed(
-        parts, "score", lambda: score_problem(networks, classifier, problem, config, alone)
+        parts,
+        "score",
+        lambda: score_problem(networks, classifier, problem, config.evaluation, alone),
     )
     found = timed(parts, "curve", lambda: validation_figures(scored.seen, scored.unseen))
     return {name.removeprefix("validation/"): value for name, value in found.items()}

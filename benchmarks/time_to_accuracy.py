@@ -129,7 +129,7 @@ def start(file: Path, changes: list[str], seed: str, clock: Any) -> Contender:
     alone = processes()
     begun = clock()
     if config.model.anchor != "none":
-        config = with_anchor(config, choose_anchor([problem], config, alone))
+        config = with_anchor(config, choose_anchor([problem], config.model, alone))
     searched = clock() - begun
     return Contender(Trainer(problem, config, alone, SingleStrategy()), problem, config, searched)
 
@@ -145,7 +145,7 @@ def go_on(each: Contender, steps: int, clock: Any) -> None:
     seconds += clock() - begun
     networks, alone = each.trainer.evaluated_networks(), processes()
     classifier = fit_classifier(networks, each.problem, each.config, alone)
-    scored = score_problem(networks, classifier, each.problem, each.config, alone)
+    scored = score_problem(networks, classifier, each.problem, each.config.evaluation, alone)
     area = seen_unseen_curve(scored.seen, scored.unseen).area
     each.looks.append((done + steps, seconds, area))
 

@@ -96,7 +96,7 @@ def main(arguments: list[str]) -> int:
             class_weights=weights,
             shard_classes=options.shard_classes,
         )
-        scored = score_problem(networks, classifier, problem, trained.config, processes)
+        scored = score_problem(networks, classifier, problem, trained.config.evaluation, processes)
         result = result_of(
             scored,
             problem,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -21,21 +20,21 @@ UNCHOSEN = {
 
 @dataclass(frozen=True)
 class Candidate:
-    """A fitted baseline at some penalties.
+    """A fitted baseline at some penalties: linear scores of features scaled to length 1.
 
     Attributes:
         settings: its penalties by name.
-        score: scores ``(rows, classes)`` of features ``(rows, d_x)``.
+        weight: ``(classes, d_x)``, in float64.
+        bias: ``(classes,)``.
     """
 
     settings: dict[str, float]
-    score: Callable[[Tensor], Tensor]
+    weight: Tensor
+    bias: Tensor
 
-
-def linear_scores(weight: Tensor, center: Tensor | None = None) -> Callable[[Tensor], Tensor]:
-    """Scores by ``(d_x, classes)`` of features scaled to length 1, less ``center`` ``(d_x,)``."""
-    offset = 0.0 if center is None else center @ weight
-    return lambda features: normalize(features.double(), dim=1) @ weight - offset
+    def score(self, features: Tensor) -> Tensor:
+        """Scores ``(rows, classes)`` of features ``(rows, d_x)``."""
+        return normalize(features.double(), dim=1) @ self.weight.T + self.bias
 
 
 def penalized_solve(matrix: Tensor, penalty: float, values: Tensor) -> Tensor:

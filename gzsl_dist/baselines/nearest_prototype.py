@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.nn.functional import normalize
 
-from gzsl_dist.baselines.candidate import Candidate, linear_scores
+from gzsl_dist.baselines.candidate import Candidate
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.models.anchor import PENALTIES, WIDTHS, regressions
 
@@ -43,5 +43,7 @@ def nearest_prototype(
             prototypes = normalize(torch.cat([means, one(unseen)]), dim=1)
             settings = {} if width is LINEAR else {"kernel_width": width}
             yield Candidate(
-                settings | {"semantic_penalty": one.penalty}, linear_scores(prototypes.T)
+                settings | {"semantic_penalty": one.penalty},
+                prototypes,
+                prototypes.new_zeros(len(prototypes)),
             )

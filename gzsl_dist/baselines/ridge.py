@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.nn.functional import normalize
 
-from gzsl_dist.baselines.candidate import PENALTIES, Candidate, linear_scores, penalized_solve
+from gzsl_dist.baselines.candidate import PENALTIES, Candidate, penalized_solve
 from gzsl_dist.data.problem import Problem
 
 
@@ -41,5 +41,5 @@ def ridge(
         for lam in semantic_penalties:
             weight = penalized_solve(right, lam, half.T).T @ semantics.T  # (d_x, classes)
             yield Candidate(
-                {"feature_penalty": gamma, "semantic_penalty": lam}, linear_scores(weight, center)
+                {"feature_penalty": gamma, "semantic_penalty": lam}, weight.T, -(center @ weight)
             )

@@ -18,7 +18,7 @@ from gzsl_dist.evaluation.selection import PREFIX, fixed, needs_validation, vali
 from gzsl_dist.run.selection import Selection
 
 
-def choose_penalties(dataset: Dataset, config: Config, path: Path) -> Selection:
+def choose_penalties(dataset: Dataset, config: Config, path: Path | None) -> Selection:
     """Try all penalties on the validation classes; `train.steps` and such mean nothing here.
 
     Where the configuration asks for no validation, penalties are `UNCHOSEN`, and nothing is
@@ -27,7 +27,7 @@ def choose_penalties(dataset: Dataset, config: Config, path: Path) -> Selection:
     Args:
         dataset: the data.
         config: its method is a baseline.
-        path: where the choice is written, or read if it was made before.
+        path: where the choice is written, or read if it was made before; None: neither.
 
     Raises:
         InputError: the data set has too few classes or samples for validation classes.
@@ -35,7 +35,7 @@ def choose_penalties(dataset: Dataset, config: Config, path: Path) -> Selection:
     if not needs_validation(config.evaluation):
         chosen = fixed(0, config.evaluation, dataset.fingerprint)
         return replace(chosen, settings=UNCHOSEN[config.method])
-    if path.exists():
+    if path is not None and path.exists():
         return Selection.read(path, dataset.fingerprint)
     notes, by_fold = [], []
     for fold in range(config.evaluation.folds):  # one fold's rows in memory at a time
@@ -61,7 +61,8 @@ def choose_penalties(dataset: Dataset, config: Config, path: Path) -> Selection:
         validation={name.removeprefix(PREFIX): value for name, value in figures.items()},
         settings=settings,
     )
-    selection.write(path)
+    if path is not None:
+        selection.write(path)
     return selection
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gzsl_dist.config import Config
+from gzsl_dist.config import Config, EvaluationSettings
 from gzsl_dist.data.features import BLOCK_ROWS
 from gzsl_dist.data.memory import fits_in_memory
 from gzsl_dist.data.problem import Problem, Rows
@@ -103,11 +103,11 @@ def score_problem(
     networks: Networks,
     classifier: SoftmaxClassifier,
     problem: Problem,
-    config: Config,
+    settings: EvaluationSettings,
     processes: Processes,
 ) -> ScoredProblem:
     """Score the test rows of a problem; each process takes a share of them."""
-    space = ClassifierSpace.configured(config.evaluation)
+    space = ClassifierSpace.configured(settings)
 
     def scored(rows: Rows) -> ScoredRows:
         return _score_rows(networks, classifier, rows, problem.seen_count, space, processes)

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from safetensors import safe_open
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from typing_extensions import Self
 
 from gzsl_dist.config import Config
-from gzsl_dist.config.nested import merge
-from gzsl_dist.config.presets import BASELINES
+from gzsl_dist.config.nested import merge, nested
 from gzsl_dist.data.dataset import Dataset
-from gzsl_dist.data.problem import Problem, final_problem, selection_problem
 from gzsl_dist.data.validation import check_class_table
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes, start_processes
-from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.metrics import best_common_factor, seen_unseen_curve
-from gzsl_dist.evaluation.score import fit_classifier, score_problem
-from gzsl_dist.evaluation.selection import fixed
-from gzsl_dist.inference.assemble import assemble
-from gzsl_dist.models.networks import Networks
-from gzsl_dist.training.anchor import choose_anchor, with_anchor
-from gzsl_dist.training.trainer import Trainer
+from gzsl_dist.distributed.processes import start_processes
+from gzsl_dist.errors import DivergedError, InputError
+from gzsl_dist.experiment.experiment import Experiment
+from gzsl_dist.inference.model import ZeroShotModel, load_model
+from gzsl_dist.training.stop_signal import StopSignal
+
+HEADER = "gzsl_dist.GZSLClassifier"
+"""Under which a saved model's file keeps what the estimator has beside it."""
 
 NO_ROWS = np.empty(0, dtype=np.int64)
 
@@ -36,17 +35,19 @@ NO_ROWS = np.empty(0, dtype=np.int64)
 class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Generalized zero-shot classifier: predicts classes that have semantics but no rows.
 
-    Trains the networks of `gzsl_dist.train` in memory. With classes that have no rows, a first
-    training without some of the seen classes chooses the calibration factor, as a run does.
+    Does in memory what `gzsl_dist.train` does: with classes that have no rows, a first training
+    without some of the seen classes chooses the calibration factor.
 
     Args:
-        method: preset, ``iapc``, ``ce_gzsl``, ``wgan`` or another of ``docs/method.md``.
+        method: ``iapc``, ``ce_gzsl``, ``ridge`` or another of ``docs/method.md``.
         steps: generator steps.
         batch_size: rows of a batch.
         calibration: ``validation`` or ``none``.
         settings: any other setting by its dotted name, such as ``{"model.noise_dim": 32}``; see
             ``docs/configuration.md``.
         random_state: seed of every draw, a whole number >= 0.
+        semantics: where `fit` is given none, as scikit-learn's pipelines and searches call it.
+        verbose: 1 prints progress, 0 nothing.
 
     Attributes:
         classes_: ``(classes,)`` labels of seen and unseen classes, sorted.
@@ -69,6 +70,8 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         calibration: str = "validation",
         settings: Mapping[str, Any] | None = None,
         random_state: int = 0,
+        semantics: Mapping[Any, ArrayLike] | None = None,
+        verbose: int = 0,
     ) -> None:
         self.method = method
         self.steps = steps
@@ -76,6 +79,8 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.calibration = calibration
         self.settings = settings
         self.random_state = random_state
+        self.semantics = semantics
+        self.verbose = verbose
 
     def fit(
         self,
@@ -88,12 +93,15 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Args:
             X: features ``(rows, d_x)``, not scaled.
             y: labels ``(rows,)``.
-            semantics: a vector ``(d_a,)`` for every label of `y` and for every unseen class. None:
-                there are no unseen classes, and each seen class has a unit vector of its own.
+            semantics: a vector ``(d_a,)`` for every label of `y` and for every unseen class;
+                default: the constructor's. None there too: there are no unseen classes, and each
+                seen class has a unit vector of its own.
 
         Raises:
-            ValueError: wrong arrays; a label without semantics; settings out of range.
+            ValueError: wrong arrays; a label without semantics; settings out of range; a training
+                that diverged.
         """
+        semantics = self.semantics if semantics is None else semantics
         features, labels = validate_data(self, X, y, dtype=np.float32)
         check_classification_targets(labels)
         seen = np.unique(labels)
@@ -108,7 +116,7 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             features=features,
             labels=np.array([number[label] for label in labels.tolist()], dtype=np.int64),
             semantics=np.array([table[label] for label in self.classes_.tolist()], np.float32),
-            classes=tuple(f"{index} {label}" for label, index in number.items()),
+            classes=tuple(map(str, number)),
             splits={
                 "trainval": np.arange(len(labels)),
                 "test_seen": NO_ROWS,
@@ -118,32 +126,21 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         try:
             check_class_table(dataset, "semantics")
             config = self._config(calibrated=len(self.unseen_classes_) > 0)
-            with start_processes(config.train.device) as processes:
-                self._fit(dataset, config, processes)
+            with start_processes(config.train.device, quiet=not self.verbose) as processes:
+                strategy = choose_strategy(config.train, processes)
+                one = Experiment(dataset, config, processes, strategy, StopSignal())
+                self._take(one.fit(one.select()).model)
         except InputError as error:
             raise ValueError(str(error)) from None
+        except DivergedError as error:  # what it says of checkpoints is of a run
+            what = str(error).split(";")[0]
+            raise ValueError(f"{what}; try settings with a lower train.learning_rate") from None
         return self
 
-    def _fit(self, dataset: Dataset, config: Config, processes: Processes) -> None:
-        selection = fixed(config.train.steps, config.evaluation, dataset.fingerprint)
-        if config.evaluation.calibration == "validation":
-            folds = range(config.evaluation.folds)
-            problems = [selection_problem(dataset, config, fold) for fold in folds]
-            config = with_anchor(config, choose_anchor(problems, config, processes))
-            curves = []
-            for problem in problems:
-                networks = _train(problem, config, processes)
-                classifier = fit_classifier(networks, problem, config, processes)
-                scored = score_problem(networks, classifier, problem, config, processes)
-                curves.append(seen_unseen_curve(scored.seen, scored.unseen))
-            selection = replace(selection, calibration_factor=best_common_factor(curves))
-        problem = final_problem(dataset, config)
-        networks = _train(problem, config, processes)
-        classifier = fit_classifier(networks, problem, config, processes)
-        model = assemble(networks, classifier, problem, dataset, config, selection)
+    def _take(self, model: ZeroShotModel) -> None:
         self.model_ = model.double()  # so that a row's figures do not depend on the rows beside it
         # the model has seen classes first, scikit-learn wants columns in the order of classes_
-        self._columns = np.argsort(problem.classes)
+        self._columns = [model.classes.index(str(label)) for label in self.classes_.tolist()]
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.floating[Any]]:
         """Probabilities ``(rows, classes)`` of ``(rows, d_x)``, in the order of `classes_`."""
@@ -157,14 +154,58 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels: NDArray[Any] = self.classes_[chosen]
         return labels
 
+    def save(self, path: str | Path) -> None:
+        """Write what was fitted as one file, which `gzsl_dist.load` and ``predict`` read as well.
+
+        Raises:
+            InputError: it cannot be written.
+        """
+        check_is_fitted(self)
+        parameters = self.get_params(deep=False)
+        if self.semantics is not None:  # JSON has no other keys than texts
+            pairs = self.semantics.items()
+            parameters["semantics"] = [[key, np.asarray(vector).tolist()] for key, vector in pairs]
+        record = {
+            "parameters": parameters,
+            "classes": self.classes_.tolist(),
+            "dtype": self.classes_.dtype.str,
+            "names": getattr(self, "feature_names_in_", np.empty(0)).tolist(),
+        }
+        self.model_.save(path, **{HEADER: json.dumps(record, default=_plain)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote; nothing in the file is executed.
+
+        Raises:
+            InputError: no such file, or it is not an estimator's.
+        """
+        model = load_model(path)
+        if Path(path).is_dir():
+            raise InputError(f"{path}: a run; gzsl_dist.load reads it")
+        with safe_open(path, "np") as file:
+            header = file.metadata().get(HEADER)
+        if header is None:
+            raise InputError(f"{path}: not saved by GZSLClassifier; gzsl_dist.load reads it")
+        record = json.loads(header)
+        if record["parameters"]["semantics"] is not None:
+            record["parameters"]["semantics"] = dict(record["parameters"]["semantics"])
+        learner = cls(**record["parameters"])
+        learner.classes_ = np.array(record["classes"], dtype=record["dtype"])
+        unseen = np.isin(learner.classes_.astype(str), model.unseen_classes)
+        learner.unseen_classes_ = learner.classes_[unseen]
+        learner.n_features_in_ = model.card.feature_dim
+        if record["names"]:
+            learner.feature_names_in_ = np.array(record["names"], dtype=object)
+        learner._take(model)
+        return learner
+
     def _config(self, *, calibrated: bool) -> Config:
-        tree: dict[str, Any] = {}
-        for name, value in (self.settings or {}).items():
-            part: Any = value
-            for key in reversed(name.split(".")):
-                part = {key: part}
-            tree = merge(tree, part)
-        mine = {
+        tree = nested(dict(self.settings or {}))
+        if tree.get("evaluation", {}).get("selection") != "validation":
+            # where no step is chosen, only the last one is validated
+            tree = merge({"evaluation": {"every": self.steps}}, tree)
+        own = {
             "method": self.method,
             "train": {
                 "steps": self.steps,
@@ -177,20 +218,12 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "in_memory": "true",  # there is no run directory
             },
         }
-        config = Config.model_validate(merge(tree, mine))
-        if config.method in BASELINES:  # its preset would train a plain WGAN under that name
-            raise InputError(
-                f"method {config.method!r} has no networks, which GZSLClassifier trains; run "
-                f"gzsl_dist.train --method {config.method} for its figures"
-            )
-        return config
+        return Config.model_validate(merge(tree, own))
 
 
-def _train(problem: Problem, config: Config, processes: Processes) -> Networks:
-    trainer = Trainer(problem, config, processes, choose_strategy(config.train, processes))
-    for step in range(config.train.steps):
-        trainer.train_step(step)
-    return trainer.evaluated_networks()
+def _plain(value: Any) -> Any:
+    """What JSON has for a NumPy number or array."""
+    return value.tolist()
 
 
 def _semantics_table(

@@ -1,47 +1,26 @@
-"""A whole run: select on validation classes, train on all seen classes, measure once."""
+"""A whole run: what all processes agree on, the run directory, and the experiment in it."""
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 
-from gzsl_dist.baselines.run import fit_baseline, score_rows
 from gzsl_dist.config import Config
 from gzsl_dist.config.nested import flat
-from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.features import StoredFeatures
-from gzsl_dist.data.guard import GuardedFeatures, guarded
 from gzsl_dist.data.load import load_dataset
-from gzsl_dist.data.problem import Problem, final_problem
 from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.details import write_details
-from gzsl_dist.evaluation.oracle import (
-    best_on_test,
-    count_reads,
-    note_early_read,
-    oracle_figures,
-)
-from gzsl_dist.evaluation.result import result_of
-from gzsl_dist.evaluation.score import fit_classifier, score_problem
+from gzsl_dist.experiment.experiment import Experiment
 from gzsl_dist.experiment.run_directory import locked, open_run_directory
-from gzsl_dist.experiment.selection import choose
-from gzsl_dist.inference.assemble import assemble
-from gzsl_dist.models.networks import Networks
-from gzsl_dist.monitoring.board import draw, show_result
 from gzsl_dist.monitoring.progress import say
 from gzsl_dist.monitoring.tables import print_result
 from gzsl_dist.run.files import RunFiles
-from gzsl_dist.run.metrics import read_metrics
 from gzsl_dist.run.result import Result
-from gzsl_dist.run.selection import Selection
 from gzsl_dist.run.state import recorded_state
-from gzsl_dist.training.anchor import with_anchor
-from gzsl_dist.training.loop import fit
 from gzsl_dist.training.resume import earlier_checkpoints
 from gzsl_dist.training.stop_signal import StopSignal
 
@@ -112,84 +91,12 @@ def finish(
                 f"{path}: of a data set with fingerprint {result.dataset['fingerprint'][:12]}, "
                 f"this one has {dataset.fingerprint[:12]}; use another --run.dir"
             )
-        print_result(result, directory, processes)
-        return result
-    dataset, guard = guarded(dataset)
-    selection = choose(dataset, config, processes, strategy, directory, stop)
-    if not config.evaluation.final:
-        say(processes, "evaluation.final false: no test row was read")
-        return None
-    problem = final_problem(dataset, config)
-    networks, summary = None, None
-    if config.method in BASELINES:
-        fitted = fit_baseline(problem, config.method, selection.settings or {})
-        guard.end_training()
-        scored = processes.once(lambda: score_rows(fitted, problem))
     else:
-        networks = train(problem, config, processes, strategy, directory, stop, selection, guard)
-        guard.end_training()
-        classifier = fit_classifier(networks, problem, config, processes)
-        summary = classifier.fit
-        model = assemble(networks, classifier, problem, dataset, config, selection)
-        processes.once(lambda: model.save(files.model))
-        scored = score_problem(networks, classifier, problem, config, processes)
-    factor = selection.calibration_factor
-    processes.once(lambda: write_details(directory, networks, problem, config, scored, factor))
-    result = result_of(
-        scored,
-        problem,
-        dataset,
-        config,
-        selection,
-        steps=selection.steps,
-        strategy="closed form" if config.method in BASELINES else strategy.name,
-        world_size=processes.world_size,
-        seconds=time.monotonic() - started,
-        fit=summary,
-    )
-    result = dataclasses.replace(
-        result,
-        test_rows=count_reads(guard, directory, processes),
-        oracle=processes.once(lambda: best_on_test(read_metrics(files.metrics))),
-    )
-    processes.once(lambda: result.write(path))
+        experiment = Experiment(dataset, config, processes, strategy, stop, files)
+        selection = experiment.select()
+        if not config.evaluation.final:
+            say(processes, "evaluation.final false: no test row was read")
+            return None
+        result = experiment.measure(experiment.fit(selection), started)
     print_result(result, directory, processes)
-    draw(
-        lambda: show_result(files.tensorboard, config, result, scored, problem.names),
-        processes,
-    )
     return result
-
-
-def train(
-    problem: Problem,
-    config: Config,
-    processes: Processes,
-    strategy: Strategy,
-    directory: Path,
-    stop: StopSignal,
-    selection: Selection,
-    guard: GuardedFeatures,
-) -> Networks:
-    """Train on all seen classes, for as many steps as were chosen."""
-
-    def oracle(step: int, networks: Networks) -> dict[str, float]:
-        processes.once(lambda: note_early_read(directory, "oracle", step, guard.test_rows))
-        with guard.oracle():
-            classifier = fit_classifier(networks, problem, config, processes)
-            scored = score_problem(networks, classifier, problem, config, processes)
-            return oracle_figures(scored)
-
-    return fit(
-        problem,
-        with_anchor(config, selection.settings),
-        processes,
-        strategy,
-        directory,
-        title="training",
-        steps=selection.steps,
-        fingerprint=selection.fingerprint,
-        stop=stop,
-        oracle=oracle if config.evaluation.oracle and problem.is_measured else None,
-        start=processes.once(lambda: earlier_checkpoints(config.train.resume)),
-    )

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from gzsl_dist.baselines.candidate import Candidate
 from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset, FloatArray
 from gzsl_dist.data.problem import Problem, final_problem
@@ -22,16 +23,23 @@ from gzsl_dist.training.trained import TrainedRun
 
 
 def assemble(
-    networks: Networks,
-    classifier: SoftmaxClassifier,
+    networks: Networks | None,
+    classifier: SoftmaxClassifier | Candidate,
     problem: Problem,
     dataset: Dataset,
     config: Config,
     selection: Selection,
 ) -> ZeroShotModel:
-    """The model of trained networks, with whole weights, and the classifier fitted with them."""
+    """The model of trained networks, with whole weights, and the classifier fitted with them.
+
+    A baseline has no networks; it is linear in features of length 1.
+    """
     calibrated = config.evaluation.calibration != "none"
-    embedding = networks.embedding
+    embedding = None if networks is None else networks.embedding
+    space = ClassifierSpace.configured(config.evaluation)
+    if networks is None:
+        space = ClassifierSpace("x", unit_length=True)
+    exact = networks is None or config.train.precision == "float64"
     card = ModelCard(
         classes=problem.names,
         seen_count=problem.seen_count,
@@ -39,16 +47,17 @@ def assemble(
         feature_dim=problem.feature_dim,
         embedding_dim=0 if embedding is None else embedding.embed.out_features,
         projection_dim=0 if embedding is None else embedding.project.out_features,
-        space=config.evaluation.space or "x",
-        unit_length=ClassifierSpace.configured(config.evaluation).unit_length,
+        space=space.name,
+        unit_length=space.unit_length,
         transform=config.data.feature_transform,
-        precision="float64" if config.train.precision == "float64" else "float32",
+        precision="float64" if exact else "float32",
         method=config.method,
         dataset={"name": dataset.name, "fingerprint": dataset.fingerprint},
         steps=selection.steps,
         seed=config.train.seed,
     )
-    return ZeroShotModel.of(card, networks, problem.scaling, classifier)
+    weights = classifier.weight, classifier.bias
+    return ZeroShotModel.of(card, embedding, problem.scaling, *weights)
 
 
 def with_new_classes(

@@ -19,11 +19,9 @@ from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.data.features import BLOCK_ROWS
 from gzsl_dist.data.scaling import Scaling
 from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.classifier import SoftmaxClassifier
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.files import atomic_write
 from gzsl_dist.models.embedding import Embedding
-from gzsl_dist.models.networks import Networks
 from gzsl_dist.run.files import RunFiles
 
 FORMAT_VERSION = 1
@@ -92,18 +90,23 @@ class ZeroShotModel(nn.Module):
 
     @classmethod
     def of(
-        cls, card: ModelCard, networks: Networks, scaling: Scaling, classifier: SoftmaxClassifier
+        cls,
+        card: ModelCard,
+        embedding: Embedding | None,
+        scaling: Scaling,
+        weight: Tensor,
+        bias: Tensor,
     ) -> ZeroShotModel:
-        """Put trained parts together; they are copied to the CPU."""
+        """Put trained parts together, the last two the classifier's; they are copied to the CPU."""
         model = cls(card)
         parts = {
             "minimum": torch.from_numpy(scaling.minimum),
             "extent": torch.from_numpy(scaling.extent),
-            "classifier.weight": classifier.weight,
-            "classifier.bias": classifier.bias,
+            "classifier.weight": weight,
+            "classifier.bias": bias,
         }
-        if networks.embedding is not None and model.embedding is not None:
-            for name, value in networks.embedding.state_dict().items():
+        if embedding is not None:
+            for name, value in embedding.state_dict().items():
                 parts[f"embedding.{name}"] = value
         model.load_state_dict(parts)
         return model
@@ -206,14 +209,19 @@ class ZeroShotModel(nn.Module):
         model.load_state_dict(state)
         return model
 
-    def save(self, path: Path) -> None:
+    def save(self, path: str | Path, **beside: str) -> None:
         """Write weights and card as one safetensors file, whole or not at all.
+
+        Args:
+            path: of the file.
+            beside: more texts for its header, by name.
 
         Raises:
             InputError: it cannot be written.
         """
         state = {name: value.contiguous() for name, value in self.state_dict().items()}
-        atomic_write(path, save(state, {"gzsl_dist": json.dumps(asdict(self.card))}))
+        header = {"gzsl_dist": json.dumps(asdict(self.card)), **beside}
+        atomic_write(Path(path), save(state, header))
 
 
 def load_model(path: str | Path) -> ZeroShotModel:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from gzsl_dist.config import Config
+from gzsl_dist.config import Config, ModelSettings
 from gzsl_dist.data.features import BLOCK_ROWS
 from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.distributed.processes import Processes
@@ -27,7 +27,7 @@ MOST_PRODUCTS = 1 << 34
 
 
 def fit_anchor(
-    networks: Networks, problem: Problem, config: Config, processes: Processes
+    networks: Networks, problem: Problem, settings: ModelSettings, processes: Processes
 ) -> dict[str, float]:
     """Fit the generator's anchor, if it has one, to a problem's training classes; all must call.
 
@@ -44,7 +44,7 @@ def fit_anchor(
 
     def fit() -> dict[str, float]:
         semantics = problem.semantics[: problem.seen_count]
-        best = best_left_out(_candidates(config, semantics, means))
+        best = best_left_out(_candidates(settings, semantics, means))
         anchor.take(best)
         return _settings(best)
 
@@ -55,24 +55,24 @@ def fit_anchor(
 
 
 def choose_anchor(
-    problems: Iterable[Problem], config: Config, processes: Processes
+    problems: Iterable[Problem], settings: ModelSettings, processes: Processes
 ) -> dict[str, float]:
     """Width and penalty with which cosine to m alone has the best mean AUSUC; all must call.
 
     Args:
         problems: whose unseen classes are validation classes, a problem a fold.
-        config: `model.anchor_width` and `model.anchor_penalty` where they are given.
+        settings: the anchor's form; its width and penalty where they are given.
         processes: the job; its first process decides.
 
     Returns:
         Settings of `gzsl_dist.config.ModelSettings` by name; none where `model.anchor` is none.
     """
-    if config.model.anchor == "none":
+    if settings.anchor == "none":
         return {}
     by_fold = []
     for problem in problems:
         means = class_means(problem.train, problem.seen_count, processes)
-        by_fold.append(processes.once(partial(_areas, problem, config, means)))
+        by_fold.append(processes.once(partial(_areas, problem, settings, means)))
     areas: list[tuple[float, dict[str, float]]] = [
         (sum(area for area, _ in candidates), candidates[0][1])
         for candidates in zip(*by_fold, strict=True)
@@ -80,12 +80,14 @@ def choose_anchor(
     return max(areas, key=lambda pair: pair[0])[1]
 
 
-def _areas(problem: Problem, config: Config, means: Tensor) -> list[tuple[float, dict[str, float]]]:
+def _areas(
+    problem: Problem, settings: ModelSettings, means: Tensor
+) -> list[tuple[float, dict[str, float]]]:
     """AUSUC of cosine to m, and the settings, of each candidate."""
     width = len(problem.classes) * problem.feature_dim
     rows = [_some(rows, MOST_PRODUCTS // width) for rows in (problem.seen, problem.unseen)]
     areas = []
-    for one in _candidates(config, problem.semantics[: problem.seen_count], means):
+    for one in _candidates(settings, problem.semantics[: problem.seen_count], means):
         directions = normalize(one(problem.semantics), dim=1).float().T
         scored = [
             ScoredRows.from_scores(
@@ -98,18 +100,19 @@ def _areas(problem: Problem, config: Config, means: Tensor) -> list[tuple[float,
 
 
 def chosen_anchor(
-    problems: Iterable[Problem], config: Config, processes: Processes, path: Path
+    problems: Iterable[Problem], settings: ModelSettings, processes: Processes, path: Path | None
 ) -> dict[str, float]:
-    """`choose_anchor`, or what it chose before and wrote."""
-    if config.model.anchor == "none":
+    """`choose_anchor`, or what it chose before and wrote to `path`."""
+    if settings.anchor == "none":
         return {}
-    if processes.once(path.exists):
+    if path is not None and processes.once(path.exists):
         found: dict[str, float] = processes.once(lambda: read_choice(path))
         return found
-    chosen = choose_anchor(problems, config, processes)
-    processes.once(lambda: atomic_write(path, json.dumps(chosen, indent=2)))
+    chosen = choose_anchor(problems, settings, processes)
+    if path is not None:
+        processes.once(lambda: atomic_write(path, json.dumps(chosen, indent=2)))
     values = ", ".join(f"{name} {value:g}" for name, value in chosen.items())
-    say(processes, f"selection: {config.model.anchor} anchor with {values}")
+    say(processes, f"selection: {settings.anchor} anchor with {values}")
     return chosen
 
 
@@ -147,11 +150,10 @@ def class_means(rows: Rows, classes: int, processes: Processes) -> Tensor:
     return processes.add(sums).cpu() / counts
 
 
-def _candidates(config: Config, semantics: Tensor, means: Tensor) -> Iterator[Regression]:
-    model = config.model
-    widths = WIDTHS if model.anchor_width is None else (model.anchor_width,)
-    penalties = PENALTIES if model.anchor_penalty is None else (model.anchor_penalty,)
-    return regressions(model.anchor, semantics, means, widths, penalties)
+def _candidates(settings: ModelSettings, semantics: Tensor, means: Tensor) -> Iterator[Regression]:
+    widths = WIDTHS if settings.anchor_width is None else (settings.anchor_width,)
+    penalties = PENALTIES if settings.anchor_penalty is None else (settings.anchor_penalty,)
+    return regressions(settings.anchor, semantics, means, widths, penalties)
 
 
 def _settings(one: Regression) -> dict[str, float]:

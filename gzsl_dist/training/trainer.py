@@ -51,7 +51,7 @@ class Trainer:
         if found is not None:
             checkpoint.restore(*found, self.networks)
         if found is None or not own:
-            fit_anchor(self.networks, problem, config, processes)
+            fit_anchor(self.networks, problem, config.model, processes)
         self.averages = None
         if config.train.ema is not None:
             saved = found[1].averages if found is not None else {}

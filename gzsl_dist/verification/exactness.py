@@ -66,7 +66,7 @@ def both_sides(small: Session) -> dict[str, Gradients]:
             noise = torch.randn(parameter.shape, generator=draw, dtype=torch.float64)
             parameter.data.add_(0.1 * noise.to(dtype))
         networks.to(processes.device)
-        fit_anchor(networks, problem, config, processes)
+        fit_anchor(networks, problem, config.model, processes)
         semantics = problem.semantics[: problem.seen_count].to(processes.device, dtype)
         arguments = (networks, semantics, config, processes)
         critic_objective = CriticObjective(*arguments)

@@ -47,9 +47,9 @@ def fitted(processes: Processes) -> tuple[dict[str, Tensor], Tensor, list[dict[s
     if processes.rank > 0:
         problem.semantics.mul_(1 + 0.01 * torch.rand(problem.semantics.shape))
     networks = networks_for(problem, config())
-    chosen = fit_anchor(networks, problem, config(), processes)
+    chosen = fit_anchor(networks, problem, config().model, processes)
     means = class_means(problem.train, problem.seen_count, processes)
-    choices = [chosen, choose_anchor([problem], config(), processes)]
+    choices = [chosen, choose_anchor([problem], config().model, processes)]
     return dict(networks.generator.named_buffers()), means, choices
 
 

@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 from gzsl_dist.command import run_command
-from gzsl_dist.experiment import run
+from gzsl_dist.data.guard import GuardedFeatures
 from gzsl_dist.train import main
 from gzsl_dist.training.trainer import Trainer
 
@@ -29,13 +29,13 @@ def stop_before(call: int, number: signal.Signals) -> None:
             os.kill(os.getpid(), number)
         return train_step(self, step)
 
-    def signalled(*arguments: Any) -> Any:
+    def signalled(self: GuardedFeatures) -> None:
         os.kill(os.getpid(), number)
-        return fit_classifier(*arguments)
+        end_training(self)
 
-    fit_classifier = run.fit_classifier
+    end_training = GuardedFeatures.end_training
     if call == 0:
-        run.fit_classifier = signalled
+        GuardedFeatures.end_training = signalled  # type: ignore[method-assign]
     last_rank = int(os.environ.get("WORLD_SIZE", "1")) - 1
     Trainer.train_step = counted  # type: ignore[method-assign]
 

@@ -57,4 +57,5 @@ def model(
     space: str = "h", transform: str = "none", factor: float | None = 0.7, unit: bool = False
 ) -> ZeroShotModel:
     networks, classifier, scaling, _ = parts(space, transform)
-    return ZeroShotModel.of(card(space, transform, factor, unit), networks, scaling, classifier)
+    made = card(space, transform, factor, unit)
+    return ZeroShotModel.of(made, networks.embedding, scaling, classifier.weight, classifier.bias)

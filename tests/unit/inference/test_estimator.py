@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import gzsl_dist
 from gzsl_dist import GZSLClassifier
+from gzsl_dist.baselines.candidate import Candidate
 from gzsl_dist.config.presets import BASELINES
+from gzsl_dist.data.dataset import Dataset
+from gzsl_dist.distributed.choose_strategy import choose_strategy
+from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.errors import InputError
+from gzsl_dist.experiment.experiment import Experiment
+from gzsl_dist.run.files import RunFiles
+from gzsl_dist.training.stop_signal import StopSignal
 
 SMALL = {
     "model.noise_dim": 4,
@@ -98,9 +114,116 @@ def test_wrong_settings_are_refused() -> None:
         GZSLClassifier(method="magic").fit(np.eye(4), [0, 0, 1, 1])
 
 
+def in_memory(learner: GZSLClassifier, features: Any, labels: Any, semantics: Any) -> Experiment:
+    """An experiment on the rows that a fitted learner was given."""
+    numbers = {name: number for number, name in enumerate(learner.classes_.tolist())}
+    none = np.empty(0, np.int64)
+    dataset = Dataset(
+        name="fit",
+        features=features,
+        labels=np.array([numbers[name] for name in labels.tolist()]),
+        semantics=np.array(list(semantics.values()), np.float32),
+        classes=tuple(numbers),
+        splits={"trainval": np.arange(len(labels)), "test_seen": none, "test_unseen": none},
+    )
+    alone = Processes(0, 1, torch.device("cpu"), quiet=True)
+    config = learner._config(calibrated=True)
+    return Experiment(dataset, config, alone, choose_strategy(config.train, alone), StopSignal())
+
+
 @pytest.mark.parametrize("method", BASELINES)
-def test_a_baseline_is_refused_instead_of_training_a_wgan(method: str) -> None:
-    rows, labels, semantics = corners(4)
-    learner = GZSLClassifier(method, steps=1, batch_size=8, settings=SMALL)
-    with pytest.raises(ValueError, match=f"method '{method}' has no networks"):
-        learner.fit(rows, labels, semantics)
+def test_a_baseline_is_its_closed_form(method: str) -> None:
+    features, labels, semantics = corners(10)
+    seen = ~np.isin(labels, ["corner 1", "corner 6"])
+    learner = GZSLClassifier(method).fit(features[seen], labels[seen], semantics)
+    run = in_memory(learner, features[seen], labels[seen], semantics)
+    fitted = run.fit(run.select())
+    assert isinstance(fitted.classifier, Candidate)
+    scaled = torch.from_numpy(fitted.problem.scaling(features))
+    scores = fitted.classifier.score(scaled).numpy()
+    scores[:, : fitted.problem.seen_count] -= fitted.selection.calibration_factor
+    expected = np.array(fitted.problem.names)[scores.argmax(axis=1)]
+    found = learner.predict(features)
+    assert found.tolist() == expected.tolist()
+    assert (found == labels).mean() > 0.3, "1/8 by chance"
+
+
+def test_a_training_that_diverges_is_an_error_and_no_model() -> None:
+    features, labels, semantics = corners(4)
+    wild = {**SMALL, "train.learning_rate": 1e30}
+    learner = GZSLClassifier(steps=20, batch_size=16, settings=wild, calibration="none")
+    with pytest.raises(ValueError, match=r"training diverged: .*settings with a lower") as caught:
+        learner.fit(features, labels, semantics)
+    assert "checkpoint" not in str(caught.value)
+
+
+def test_it_trains_and_chooses_as_a_run_does(tmp_path: Path) -> None:
+    """The same rows in a run directory give the same steps, factor and weights."""
+    features, labels, semantics = corners(10)
+    seen = labels != "corner 6"
+    settings = {**SMALL, "evaluation.selection": "validation", "evaluation.every": 2}
+    learner = GZSLClassifier(steps=6, batch_size=32, settings=settings)
+    learner.fit(features[seen], labels[seen], semantics)
+    run = in_memory(learner, features[seen], labels[seen], semantics)
+    run.files = RunFiles(tmp_path)
+    model = run.fit(run.select()).model
+    assert model.card == learner.model_.card
+    assert model.card.steps in (2, 4, 6)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value.double(), learner.model_.state_dict()[name]), name
+
+
+def test_semantics_of_the_constructor_reach_searches_and_pipelines() -> None:
+    features, labels, semantics = corners(8)
+    seen = labels != "corner 6"
+    rows, names = features[seen], labels[seen]
+    learner = GZSLClassifier("nearest_prototype", semantics=semantics)
+    scores = cross_val_score(learner, rows, names, cv=2)
+    assert scores.min() > 0.8
+    search = GridSearchCV(learner, {"method": ["ridge", "nearest_prototype"]}, cv=2)
+    search.fit(rows, names)
+    assert "corner 6" in search.best_estimator_.classes_
+    piped = make_pipeline(StandardScaler(), learner).fit(rows, names)
+    assert piped.score(features, labels) > 0.8
+    given = make_pipeline(StandardScaler(), GZSLClassifier("ridge"))
+    given.fit(rows, names, gzslclassifier__semantics=semantics)
+    assert "corner 6" in given.classes_
+
+
+def test_names_are_as_given_and_progress_as_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    features, labels, semantics = corners(4)
+    seen = labels != "corner 6"
+    for verbose in (0, 1):
+        learner = GZSLClassifier(steps=2, batch_size=8, settings=SMALL, verbose=verbose)
+        learner.fit(features[seen], labels[seen], semantics)
+        told = capsys.readouterr().out
+        assert bool(told) == bool(verbose)
+    assert "training: step 2/2" in told
+    assert "selection: 2 steps, calibration factor" in told
+    assert set(learner.model_.classes) == set(semantics)
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+@pytest.mark.parametrize("numbers", [False, True])
+def test_saved_and_loaded_it_is_the_same(kind: type, numbers: bool, tmp_path: Path) -> None:
+    features, labels, semantics = corners(6)
+    if numbers:
+        labels = np.array([int(name[-1]) for name in labels])
+        semantics = {int(name[-1]): vector for name, vector in semantics.items()}  # type: ignore[misc]
+    seen = ~np.isin(labels, [6, "corner 6"])
+    learner = GZSLClassifier(steps=3, batch_size=16, settings=SMALL, semantics=semantics)
+    learner.fit(features[seen], labels[seen])
+    path = kind(tmp_path / "learner.safetensors")
+    learner.save(path)
+    again = GZSLClassifier.load(path)
+    assert again.get_params() == learner.get_params()
+    assert again.classes_.dtype == learner.classes_.dtype
+    assert again.classes_.tolist() == learner.classes_.tolist()
+    assert again.unseen_classes_.tolist() == learner.unseen_classes_.tolist()
+    np.testing.assert_array_equal(again.predict_proba(features), learner.predict_proba(features))
+    np.testing.assert_array_equal(
+        gzsl_dist.load(path).predict(features), learner.predict(features).astype(str)
+    )
+    learner.model_.save(tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match="not saved by GZSLClassifier"):
+        GZSLClassifier.load(tmp_path / "model.safetensors")

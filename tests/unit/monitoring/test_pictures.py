@@ -13,7 +13,7 @@ from matplotlib.figure import Figure, FigureBase
 
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.evaluation.metrics import ScoredRows
-from gzsl_dist.experiment import run as whole_run
+from gzsl_dist.experiment import experiment
 from gzsl_dist.monitoring import board, logbook
 from gzsl_dist.results.picture import Picture, one_axes
 from gzsl_dist.run.metrics import read_metrics
@@ -87,7 +87,7 @@ def test_what_cannot_be_drawn_is_one_line_and_the_result_is_there_before(
         there.append(path.exists())
         raise ValueError("no\nfont")
 
-    monkeypatch.setattr(whole_run, "show_result", fail)
+    monkeypatch.setattr(experiment, "show_result", fail)
     monkeypatch.setattr(logbook, "show_scores", fail)
     result = train(digits_dataset(), config(tmp_path / "run"))
     assert Result.read(path) == result

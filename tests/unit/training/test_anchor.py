@@ -76,7 +76,7 @@ def test_the_choice_is_the_best_of_all_by_the_area_under_the_curve(model: dict[s
             for rows in (problem.seen, problem.unseen)
         ]
         areas[one.width, one.penalty] = measure(*scored).AUSUC
-    chosen = choose_anchor([problem], settings, ALONE)
+    chosen = choose_anchor([problem], settings.model, ALONE)
     found = areas[chosen.get("anchor_width"), chosen["anchor_penalty"]]
     assert found == pytest.approx(max(areas.values()), abs=1e-3)  # float32 moves single rows
     assert found > min(areas.values())
@@ -86,9 +86,9 @@ def test_the_choice_is_the_best_of_all_by_the_area_under_the_curve(model: dict[s
 def test_without_an_anchor_there_is_nothing_to_choose_or_fit() -> None:
     settings = config(anchor="none")
     problem = selection_problem(digits_dataset(), settings)
-    assert choose_anchor([problem], settings, ALONE) == {}
+    assert choose_anchor([problem], settings.model, ALONE) == {}
     networks = networks_for(problem, settings)
-    assert fit_anchor(networks, problem, settings, ALONE) == {}
+    assert fit_anchor(networks, problem, settings.model, ALONE) == {}
     assert not list(networks.generator.buffers())
 
 
@@ -118,7 +118,7 @@ def test_it_is_fitted_to_the_training_classes_alone(made: Any) -> None:
 def test_without_validation_classes_left_out_classes_choose() -> None:
     settings = config()
     problem = final_problem(digits_dataset(), settings)
-    fitted = fit_anchor(networks_for(problem, settings), problem, settings, ALONE)
+    fitted = fit_anchor(networks_for(problem, settings), problem, settings.model, ALONE)
     seen = problem.semantics[: problem.seen_count]
     best = best_left_out(regressions("kernel_ridge", seen, class_means(problem.train, 7, ALONE)))
     assert fitted == {"anchor_width": best.width, "anchor_penalty": best.penalty}

@@ -30,7 +30,7 @@ from gzsl_dist.evaluation.selection import (
     validation_figures,
     validations_of_folds,
 )
-from gzsl_dist.experiment import selection
+from gzsl_dist.experiment import experiment
 from gzsl_dist.training.anchor import choose_anchor
 from gzsl_dist.training.loop import fit
 
@@ -184,7 +184,7 @@ def test_an_interrupted_fold_goes_on_where_it_was(
             raise PreemptedError("stopped in the middle")
         return fit(*arguments, title=title, steps=steps, **options)
 
-    monkeypatch.setattr(selection, "fit", stopping)
+    monkeypatch.setattr(experiment, "fit", stopping)
     with pytest.raises(PreemptedError):
         finish(other)
     monkeypatch.undo()
@@ -210,8 +210,8 @@ def test_an_anchor_is_chosen_by_the_mean_of_all_folds(monkeypatch: pytest.Monkey
         return list(zip(areas[id(problem)], (one, other), strict=True))
 
     monkeypatch.setattr("gzsl_dist.training.anchor._areas", told)
-    assert choose_anchor(problems, settings, ALONE) == other
-    assert choose_anchor(problems[:1], settings, ALONE) == one
+    assert choose_anchor(problems, settings.model, ALONE) == other
+    assert choose_anchor(problems[:1], settings.model, ALONE) == one
 
 
 def test_folds_are_unused_where_nothing_is_chosen_by_them() -> None:

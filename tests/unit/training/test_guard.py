@@ -21,6 +21,7 @@ from gzsl_dist.data.problem import Problem, final_problem, selection_problem
 from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.representation import MOST_ROWS
+from gzsl_dist.experiment import experiment
 from gzsl_dist.experiment import run as whole_run
 from gzsl_dist.experiment.run_directory import open_run_directory
 from gzsl_dist.run.result import Result
@@ -186,7 +187,7 @@ def test_a_look_at_an_unfinished_run_is_counted(tmp_path: Path) -> None:
 def test_test_rows_are_refused_during_training(
     selection: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit, refused = whole_run.fit, []
+    fit, refused = experiment.fit, []
 
     def curious(problem: Problem, *args: Any, **kwargs: Any) -> Any:
         if kwargs["title"] == "training":
@@ -196,7 +197,7 @@ def test_test_rows_are_refused_during_training(
             refused.append(True)
         return fit(problem, *args, **kwargs)
 
-    monkeypatch.setattr(whole_run, "fit", curious)
+    monkeypatch.setattr(experiment, "fit", curious)
     calibration = "validation" if selection == "validation" else "none"
     train(digits_dataset(), config(tmp_path, selection=selection, calibration=calibration))
     assert refused == [True]
