@@ -17,6 +17,19 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 200  # of a curve over steps
 SIDES = {"critic": "critic side", "generator": "generator side"}
+OVER_STEPS = {
+    "validation/H": (
+        "H, validation classes, %",
+        "H on validation classes, in percent,",
+        "H on validation classes while training without them, at the factor best for them.",
+    )
+} | {
+    f"{side}/total_loss": (
+        f"total loss, {called}", f"Total loss, {called},", f"Total loss, {called}, a line a run."
+    )
+    for side, called in SIDES.items()
+}  # fmt: skip
+"""Of logged figures: label of the axis, title, caption."""
 
 Lines = list[dict[str, Any]]
 """Of a file of metrics."""
@@ -33,13 +46,10 @@ def seen_unseen(groups: Sequence[Finished]) -> Picture:
                 if not curve:
                     axes.set_title(run.result.note, fontsize="medium")
                     continue
-                figures = run.figures
-                calibrated, without = (
-                    [figures[f"{raw}U"], figures[f"{raw}S"]] for raw in ("", "raw_")
-                )
                 axes.plot(*100 * np.array([curve["U"], curve["S"]]), label=label, lw=1.3, **style)
-                axes.plot(*100 * np.array(calibrated), "o", color=style["color"])
-                axes.plot(*100 * np.array(without), "x", color=style["color"])
+                for marker, raw in (("o", ""), ("x", "raw_")):
+                    at = [100 * run.figures[f"{raw}{name}"] for name in ("U", "S")]
+                    axes.plot(*at, marker, color=style["color"])
         axes.set(xlim=(0, None), ylim=(0, None))
         axes.set(xlabel="U, %: ● calibrated, × uncalibrated", ylabel="S, test rows, %")
         if axes.lines:
@@ -61,49 +71,34 @@ def seen_unseen(groups: Sequence[Finished]) -> Picture:
     )
 
 
-def validation(groups: Sequence[Finished]) -> Picture | None:
-    """H on validation classes over steps; None if no run was validated over steps."""
-    lines = [[run.validation for run in group.runs] for group in groups]
-    return _over_steps(
-        "validation", groups, lines, "validation/H", "H, validation classes, %",
-        "H on validation classes over generator steps, in percent",
-        "H on validation classes while training without them, at the factor best for them.",
-    )  # fmt: skip
-
-
-def losses(groups: Sequence[Finished], side: str) -> Picture | None:
-    """Total loss of one side, ``critic`` or ``generator``, over steps; None if no run has one."""
-    lines, called = [[run.losses for run in group.runs] for group in groups], SIDES[side]
-    return _over_steps(
-        f"loss-{side}", groups, lines, f"{side}/total_loss", f"total loss, {called}",
-        f"Total loss, {called}, over generator steps", f"Total loss, {called}, a line a run.",
-    )  # fmt: skip
-
-
-def _over_steps(
-    name: str, groups: Sequence[Finished], lines: list[list[Lines]], figure_name: str, label: str,
-    shows: str, caption: str,
-) -> Picture | None:  # fmt: skip
-    """A logged figure, a line a run; None if no run logged it."""
+def over_steps(groups: Sequence[Finished], name: str) -> Picture | None:
+    """A figure of `OVER_STEPS`, a line a run; None if no run logged it."""
+    label, title, caption = OVER_STEPS[name]
+    found = []
+    for group, style in styles(groups):
+        points = [
+            (run.seed, *_points(run.validation if name == "validation/H" else run.losses, name))
+            for run in group.runs
+        ]
+        found.append((group.name, style, [each for each in points if each[1]]))
     told = [
-        _ends(each, figure_name, f"{group.name}, seed {run.seed}")
-        for group, of_group in zip(groups, lines, strict=True)
-        for run, each in zip(group.runs, of_group, strict=True)
-        if any(figure_name in line for line in each)
+        _ends(steps, values, f"{called}, seed {seed}")
+        for called, _, runs in found
+        for seed, steps, values in runs
     ]
 
     def draw(figure: FigureBase) -> None:
-        axes, lowest = one_axes(figure), 0 if name == "validation" else None
-        for (group, style), of_group in zip(styles(groups), lines, strict=True):
-            found = [points for each in of_group if (points := _points(each, figure_name))[0]]
-            for number, points in enumerate(found):
-                marker, named = "o" if lowest == 0 else "", None if number else group.name
-                axes.plot(*points, marker=marker, ms=4, lw=1.3, label=named, **style)
+        axes, marker = one_axes(figure), "o" if name == "validation/H" else ""
+        for called, style, runs in found:
+            for number, (_, steps, values) in enumerate(runs):
+                label_once = None if number else called
+                axes.plot(steps, values, marker=marker, ms=4, lw=1.3, label=label_once, **style)
         _whole_steps(axes)
-        axes.set(xlabel="generator step", ylabel=label, ylim=(lowest, None))
+        axes.set(xlabel="generator step", ylabel=label, ylim=(0 if marker else None, None))
         axes.legend(fontsize="small")
 
-    return Picture(name, f"{shows}. {'; '.join(told)}.", caption, draw) if told else None
+    alt = f"{title} over generator steps. {'; '.join(told)}."
+    return Picture(name.replace("/", "-"), alt, caption, draw) if told else None
 
 
 def loss_parts(number: int, group: Finished) -> Picture | None:
@@ -124,7 +119,7 @@ def loss_parts(number: int, group: Finished) -> Picture | None:
         _whole_steps(axes)
         axes.set_xlabel("generator step")
 
-    told = "; ".join(_ends(run.losses, name, name) for name in parts)
+    told = "; ".join(_ends(*_points(run.losses, name), name) for name in parts)
     picture = Picture(
         f"parts-{number}",
         f"Losses by part, {group.name}, seed {run.seed}. {told}.",
@@ -151,9 +146,8 @@ def _points(lines: Lines, name: str) -> tuple[list[int], list[float]]:
     return [step for step, _ in found], [value for _, value in found]
 
 
-def _ends(lines: Lines, name: str, called: str) -> str:
+def _ends(steps: list[int], values: list[float], called: str) -> str:
     """The first and the last value in words."""
-    steps, values = _points(lines, name)
     if not steps:
         return f"{called}: none"
     return f"{called}: {values[0]:.3g} at step {steps[0]}, {values[-1]:.3g} at step {steps[-1]}"
@@ -161,5 +155,5 @@ def _ends(lines: Lines, name: str, called: str) -> str:
 
 def overview(groups: Sequence[Finished]) -> list[Picture]:
     """Curves, and validation and losses where there are any."""
-    found = [seen_unseen(groups), validation(groups), *(losses(groups, side) for side in SIDES)]
+    found = [seen_unseen(groups), *(over_steps(groups, name) for name in OVER_STEPS)]
     return [picture for picture in found if picture]

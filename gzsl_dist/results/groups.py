@@ -169,11 +169,11 @@ def result_facts(run: str, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def gaps(groups: Sequence[Group[Run]], figures: Sequence[str]) -> list[str]:
-    """Notes: which data lack test rows, and that an interval is too wide to be shown."""
+    """Notes: which data lack test rows, and that an interval is too wide to be of use."""
     absent = [(group.data, absence(run.figures)) for group in groups for run in group.runs]
     notes = [f"{data}: {why}." for data, why in dict.fromkeys(absent) if why]
     found = [one for group in groups for name in figures if (one := group.estimate(name))]
-    return notes + [TWO_SEEDS] * any(one.seeds == 2 and not one.has_interval for one in found)
+    return notes + [TWO_SEEDS] * any(one.says_nothing for one in found)
 
 
 def to_csv(groups: Sequence[Group[Run]]) -> str:

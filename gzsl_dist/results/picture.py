@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class Picture:
         body = body.replace("xlink:href", "href").replace(INK, "currentColor")
         body = re.sub(r'(id="|url\(#|href="#)', rf"\1{self.name}-", body)
         body = re.sub(r"\n\s*", "\n", body).strip()
-        size = found[0] if found else ""
+        size = f'{found[0] if found else ""} style="max-width: {7.4 * self.size[0]:.0f}rem"'
         return Markup(f'<svg {size} role="img" aria-label="{escape(self.alt)}">{body}')
 
 
@@ -111,7 +112,7 @@ def intervals(
         for axes, (title, points) in zip(grids, panels.items(), strict=True):
             for line, above, color, estimate in points:
                 if estimate is not None:
-                    half = estimate.half_width if estimate.has_interval else 0.0
+                    half = 0.0 if math.isnan(estimate.half_width) else estimate.half_width
                     axes.errorbar(
                         [100 * estimate.mean], [line - above], xerr=[100 * half], fmt="o",
                         capsize=3, color=color,

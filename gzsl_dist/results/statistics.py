@@ -12,7 +12,7 @@ from scipy import stats
 WIDEST = 0.25
 """Half the width of an interval that covers half of all that an accuracy can be."""
 TWO_SEEDS = (
-    "Two seeds say nothing where only their mean is shown: the 95 % interval would be wider than "
+    "± ?: two seeds say nothing here, the 95 % interval would be wider than "
     f"± {100 * WIDEST:.0f} points. More seeds narrow it."
 )
 
@@ -41,7 +41,7 @@ class Estimate:
     def lead(self) -> str:
         """Of a difference: with its sign, and a star where its 95 % interval leaves out zero."""
         low, high = self.interval
-        return self.text(sign="+") + " *" * (self.has_interval and (low > 0 or high < 0))
+        return self.text(sign="+") + " *" * (low > 0 or high < 0)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -49,14 +49,18 @@ class Estimate:
         return self.mean - self.half_width, self.mean + self.half_width
 
     @property
-    def has_interval(self) -> bool:
-        """Whether there is one to show: not of one seed, nor a wide one of two (`TWO_SEEDS`)."""
-        return self.seeds > 2 or (self.seeds == 2 and self.half_width <= WIDEST)
+    def says_nothing(self) -> bool:
+        """Whether it is of two seeds whose interval is too wide to be of use (`TWO_SEEDS`)."""
+        return self.seeds == 2 and self.half_width > WIDEST
 
     def text(self, scale: float = 100, digits: int = 1, sign: str = "") -> str:
-        """The mean and half the width, in percent by default; the mean alone without."""
+        """The mean and half the width, in percent by default; ``?`` for one that says nothing."""
         mean = f"{scale * self.mean:{sign}.{digits}f}"
-        return mean + f" ± {scale * self.half_width:.{digits}f}" * self.has_interval
+        if self.seeds < 2:
+            return mean
+        return f"{mean} ± " + (
+            "?" if self.says_nothing else f"{scale * self.half_width:.{digits}f}"
+        )
 
     def __str__(self) -> str:
         return self.text()
