@@ -34,8 +34,10 @@ class StepProgress:
     Only the first process shows it.
     """
 
-    def __init__(self, title: str, steps: int, done: int, processes: Processes) -> None:
-        self.title, self.steps, self.first_step = title, steps, done
+    def __init__(
+        self, title: str, steps: int, done: int, processes: Processes, *, unit: str = "step"
+    ) -> None:
+        self.title, self.steps, self.first_step, self.unit = title, steps, done, unit
         self._processes, self._quiet = processes, not processes.tells_progress
         self._started = self._last_line = time.monotonic()
         self._bar: Progress | None = None
@@ -61,7 +63,7 @@ class StepProgress:
         now = time.monotonic()
         rate = (step - self.first_step) / max(now - self._started, 1e-9)
         if self._bar is not None:
-            shown = f"{rate:.2f} steps/s"
+            shown = f"{rate:.2f} {self.unit}s/s"
             self._bar.update(self._task, completed=step, rate=shown, latest=numbers)
             return
         if now - self._last_line < SECONDS_BETWEEN_LINES and step < self.steps:
@@ -70,7 +72,7 @@ class StepProgress:
         left = (self.steps - step) / max(rate, 1e-9)
         say(
             self._processes,
-            f"{self.title}: step {step}/{self.steps}, {rate:.2f} steps/s, "
+            f"{self.title}: {self.unit} {step}/{self.steps}, {rate:.2f} {self.unit}s/s, "
             f"{_duration(left)} left  {numbers}",
         )
 

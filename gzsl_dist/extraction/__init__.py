@@ -1,0 +1,1 @@
+"""Images and words to features and semantics, by encoders of other packages."""

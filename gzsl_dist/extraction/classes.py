@@ -1,0 +1,157 @@
+"""The class file: names, descriptions, attributes and splits."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+import numpy as np
+
+from gzsl_dist.data.dataset import FloatArray
+from gzsl_dist.errors import InputError
+from gzsl_dist.extraction.tables import check_label, read_table
+
+SPLITS = ("seen", "val", "unseen")
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """What a class file says.
+
+    Attributes:
+        names: of the classes, in its order.
+        texts: the descriptions of each class as they are encoded; empty without a template.
+        attributes: ``(classes, attributes)`` or None.
+        attribute_names: what they are.
+        splits: ``seen``, ``val``, ``unseen`` or nothing, a class; empty without such a column.
+        template: that made the texts.
+    """
+
+    names: tuple[str, ...]
+    texts: tuple[tuple[str, ...], ...]
+    attributes: FloatArray | None
+    attribute_names: tuple[str, ...]
+    splits: tuple[str, ...]
+    template: str
+
+
+def read_classes(path: Path, template: str | None, *, with_texts: bool) -> ClassTable:
+    """Read a class file.
+
+    Args:
+        path: a table with the column ``name``; ``description`` (also ``description_2`` and so on,
+            or a list in JSON and Parquet); ``split``; all other columns of numbers that the
+            template does not use are attributes.
+        template: text with ``{name}``, ``{description}`` or any column of the file in braces; None
+            chooses by what the file has. Hyphens and underscores of names become spaces.
+        with_texts: whether words are encoded at all.
+
+    Raises:
+        InputError: unreadable; a name twice; an empty description; a missing or infinite number;
+            a template with a column that is not there; nothing that describes the classes.
+    """
+    rows = read_table(path, needs=("name",))
+    names = tuple(
+        check_label(row["name"], f"{path}: class {number}") for number, row in enumerate(rows, 1)
+    )
+    if len(set(names)) < len(names):
+        twice = Counter(names).most_common(1)[0][0]
+        raise InputError(f"{path}: two classes are called {twice!r}; give each its own name")
+    described = any(_is_description(column) for column in rows[0])
+    if template is None:
+        template = "a photo of a {name}. {description}" if described else "a photo of a {name}."
+    texts: tuple[tuple[str, ...], ...] = ()
+    if with_texts:
+        texts = tuple(class_texts(row, template, str(path)) for row in rows)
+    used = {"name", "split", *(_fields(template, str(path)) if with_texts else ())}
+    columns = [name for name in rows[0] if name not in used and not _is_description(name)]
+    columns = [name for name in columns if _is_numeric([row.get(name) for row in rows])]
+    if not with_texts and not columns:
+        raise InputError(
+            f"{path}: has no columns of numbers, so its words must be encoded; give --text-encoder"
+        )
+    attributes = None
+    if columns:
+        attributes = np.array(
+            [[_number(row.get(name), name, row["name"], path) for name in columns] for row in rows],
+            dtype=np.float32,
+        )
+    splits = tuple(_split(row["split"], path) for row in rows) if "split" in rows[0] else ()
+    return ClassTable(
+        names, texts, attributes, tuple(columns), splits, template if with_texts else ""
+    )
+
+
+def class_texts(row: dict[str, Any], template: str, where: str) -> tuple[str, ...]:
+    """The texts of one class: the template filled once for each description.
+
+    Raises:
+        InputError: a description is empty, or the template has a column that is not there.
+    """
+    fields = _fields(template, where)
+    descriptions: list[Any] = []
+    for column, value in row.items():
+        if _is_description(column):
+            first = column == "description"
+            if isinstance(value, list):
+                descriptions += value
+            elif first or str(value if value is not None else "").strip():
+                descriptions.append(value)
+    if "description" in fields and not descriptions:
+        raise InputError(f"{where}: class {row['name']!r} has no description; write one")
+    if any(not str(text if text is not None else "").strip() for text in descriptions):
+        raise InputError(f"{where}: a description of class {row['name']!r} is empty; write one")
+    if absent := [name for name in fields if name not in row and name != "description"]:
+        raise InputError(
+            f"{where}: the template's {{{absent[0]}}} is no column; there are "
+            f"{', '.join(map(str, row))}"
+        )
+    values = {
+        name: str(value).replace("-", " ").replace("_", " ").strip() for name, value in row.items()
+    }
+    several = descriptions if "description" in fields else [""]
+    return tuple(template.format(**values | {"description": str(text).strip()}) for text in several)
+
+
+def _is_description(column: str) -> bool:
+    return column == "description" or column.startswith("description_")
+
+
+def _fields(template: str, where: str) -> tuple[str, ...]:
+    try:
+        found = tuple(name for _, name, _, _ in Formatter().parse(template) if name is not None)
+    except ValueError as error:
+        raise InputError(f"--template {template!r}: {error}") from None
+    if bad := [name for name in found if not name.isidentifier()]:
+        raise InputError(f"--template {template!r}: {{{bad[0]}}} is no name of a column")
+    return found
+
+
+def _is_numeric(values: Sequence[Any]) -> bool:
+    """Whether all values that are there are numbers."""
+    given = [value for value in values if value is not None and value != ""]
+    try:
+        [float(value) for value in given]
+    except (TypeError, ValueError):
+        return False
+    return bool(given)
+
+
+def _number(value: Any, column: str, name: str, path: Path) -> float:
+    number = float(value) if value not in (None, "") else math.nan
+    if not math.isfinite(number):
+        raise InputError(f"{path}: class {name!r} has {value!r} for {column!r}; give a number")
+    return number
+
+
+def _split(value: Any, path: Path) -> str:
+    text = str(value or "").strip().lower()
+    text = {"train": "seen", "test": "unseen"}.get(text, text)
+    if text and text not in SPLITS:
+        raise InputError(f"{path}: split {text!r} of a class; give seen, val or unseen")
+    return text

@@ -1,0 +1,146 @@
+"""What an encoder is, whatever package it comes from."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from gzsl_dist.errors import InputError
+from gzsl_dist.extraction.packages import versions
+
+Transform = Callable[[Image.Image], Tensor]
+TextFunction = Callable[[list[str]], Tensor]
+
+
+@dataclass(frozen=True)
+class ImageEncoder:
+    """Turns images into features.
+
+    Attributes:
+        name: ``KIND:NAME`` as the user wrote it.
+        encode: ``(batch, channels, height, width)`` to ``(batch, d_x)``.
+        transform: an RGB image to ``(channels, height, width)``.
+        preprocessing: what the transform does, as JSON can hold it.
+        weights: SHA-256 (hex) of the weights.
+        packages: versions.
+        device: where `encode` takes its input.
+    """
+
+    name: str
+    encode: Callable[[Tensor], Tensor]
+    transform: Transform
+    preprocessing: Any
+    weights: str
+    packages: dict[str, str]
+    device: torch.device = field(default=torch.device("cpu"))
+
+    def record(self) -> dict[str, Any]:
+        """What a prepared file tells of it."""
+        return {
+            "name": self.name, "weights_sha256": self.weights,
+            "preprocessing": self.preprocessing, "versions": self.packages,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """Turns texts into vectors of length 1.
+
+    Attributes:
+        name: ``KIND:NAME`` as the user wrote it.
+        encode: texts to ``(texts, d)``; lengths do not matter.
+        weights: SHA-256 (hex) of the weights.
+        packages: versions.
+    """
+
+    name: str
+    encode: TextFunction
+    weights: str
+    packages: dict[str, str]
+
+    def record(self) -> dict[str, Any]:
+        """What a prepared file tells of it."""
+        return {"name": self.name, "weights_sha256": self.weights, "versions": self.packages}
+
+
+def kind_and_name(text: str, kinds: tuple[str, ...], option: str) -> tuple[str, str]:
+    """Split ``KIND:NAME``.
+
+    Raises:
+        InputError: the kind is none of these, or the name is missing.
+    """
+    kind, _, name = text.partition(":")
+    if kind not in kinds or not name:
+        raise InputError(
+            f"{option} {text!r}: give KIND:NAME, where KIND is {', '.join(kinds[:-1])} or "
+            f"{kinds[-1]}"
+        )
+    return kind, name
+
+
+def function_named(text: str, option: str) -> Callable[..., Any]:
+    """The function that ``python:package.module:function`` names.
+
+    Raises:
+        InputError: there is none.
+    """
+    module, _, function = text.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"{option} python:{text}: cannot be imported ({error}); give "
+            "python:package.module:function, and set PYTHONPATH where it is your own"
+        ) from None
+    if not callable(found):
+        raise InputError(f"{option} python:{text}: is no function; give one")
+    return found  # type: ignore[no-any-return]
+
+
+def loaded(option: str, load: Callable[[], Any]) -> Any:
+    """What another package's loader gives; whatever it raises becomes one line.
+
+    Raises:
+        InputError: it could not load.
+    """
+    try:
+        return load()
+    except InputError:
+        raise
+    except Exception as error:  # each package has its own
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InputError(f"{option}: cannot be loaded ({reason})") from None
+
+
+def file_sha256(path: Path, option: str) -> str:
+    """SHA-256 (hex) of a file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+            return digest.hexdigest()
+    except OSError as error:
+        raise InputError(f"{option}: {path} cannot be read ({error.strerror})") from None
+
+
+def ready(module: nn.Module, device: torch.device) -> nn.Module:
+    """A network that only computes."""
+    return module.to(device).eval().requires_grad_(False)
+
+
+def torch_and(*packages: str) -> dict[str, str]:
+    """Versions of torch, Pillow and these."""
+    return versions("torch", "pillow", *packages)

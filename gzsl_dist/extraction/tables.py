@@ -1,0 +1,101 @@
+"""Tables of rows and of classes: CSV, TSV, JSON, Parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from gzsl_dist.data.hdf5 import check_readable
+from gzsl_dist.errors import InputError
+from gzsl_dist.extraction.packages import import_package
+
+TABLES = (".csv", ".tsv", ".json", ".parquet")
+
+csv.field_size_limit(1 << 24)  # descriptions may be long
+
+
+def read_table(path: Path, *, needs: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Read the rows of a table.
+
+    Args:
+        path: ``.csv``, ``.tsv`` with a header, ``.json`` (a list of objects, or an object of
+            descriptions or objects by name), ``.parquet``.
+        needs: columns that must be there.
+
+    Returns:
+        One dictionary a row.
+
+    Raises:
+        InputError: unreadable, of another form, without a needed column, or without rows.
+    """
+    if path.suffix.lower() not in TABLES:
+        raise InputError(f"{path}: not known by its ending; give {', '.join(TABLES)}")
+    check_readable(path)
+    try:
+        rows = _rows(path)
+    except InputError:
+        raise
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text in UTF-8 ({error.reason})") from None
+    except Exception as error:  # pyarrow and json raise their own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: damaged, or not what its ending says ({reason})") from None
+    if not rows:
+        raise InputError(f"{path}: holds no rows")
+    for name in needs:
+        if name not in rows[0]:
+            raise InputError(
+                f"{path}: lacks the column {name!r}; it has {', '.join(map(str, rows[0]))}"
+            )
+    return rows
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    kind = path.suffix.lower()
+    if kind == ".parquet":
+        parquet = import_package("pyarrow.parquet", str(path))
+        found: list[dict[str, Any]] = parquet.ParquetFile(path).read().to_pylist()
+        return found
+    text = path.read_text(encoding="utf-8-sig")
+    if kind == ".json":
+        return _objects(path, json.loads(text))
+    reader = csv.DictReader(
+        text.splitlines(keepends=True), delimiter="\t" if kind == ".tsv" else ",", strict=True
+    )
+    rows = list(reader)
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise InputError(
+                f"{path}: row {number} has more or fewer values than the header has columns; "
+                "quote values that hold a comma"
+            )
+    return rows
+
+
+def _objects(path: Path, values: Any) -> list[dict[str, Any]]:
+    if isinstance(values, dict):
+        values = [
+            {"name": name, **value} if isinstance(value, dict) else
+            {"name": name, "description": value}
+            for name, value in values.items()
+        ]  # fmt: skip
+    if not isinstance(values, list) or not all(isinstance(row, dict) for row in values):
+        raise InputError(f"{path}: must be a list of objects, or an object by class name")
+    return values
+
+
+def check_label(label: object, where: str) -> str:
+    """A class name as results print it.
+
+    Raises:
+        InputError: it is empty, or holds NUL or a line break.
+    """
+    text = str(label).strip() if label is not None else ""
+    if not text or any(sign in text for sign in "\0\n\r"):
+        raise InputError(
+            f"{where}: the class name {str(label)!r} is empty or holds NUL or a line break; "
+            "give it a readable one"
+        )
+    return text
