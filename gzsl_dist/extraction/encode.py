@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from gzsl_dist.data.dataset import FloatArray
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError, PreemptedError
-from gzsl_dist.extraction.encoder import ImageEncoder, TextEncoder, Transform
+from gzsl_dist.extraction.encoder import ImageEncoder, Transform
 from gzsl_dist.extraction.images import ImageEntry, UnreadableImageError, read_image
 from gzsl_dist.extraction.part_file import PartFile
 from gzsl_dist.monitoring.progress import StepProgress

@@ -112,13 +112,14 @@ def _transformers(text: str, name: str, device: torch.device, size: int | None) 
 
     def encode(images: Tensor) -> Tensor:
         if hasattr(model, "get_image_features"):
-            found = model.get_image_features(pixel_values=images)
-            return found if isinstance(found, Tensor) else found.pooler_output
+            found: Any = model.get_image_features(pixel_values=images)
+            pooled: Tensor = found if isinstance(found, Tensor) else found.pooler_output
+            return pooled
         outputs = model(pixel_values=images)
-        pooled = getattr(outputs, "pooler_output", None) if has_pooler else None
-        if pooled is None:
+        if not has_pooler or getattr(outputs, "pooler_output", None) is None:
             pooled = outputs.last_hidden_state
             return pooled[:, 0] if pooled.ndim == 3 else pooled.mean((2, 3))
+        pooled = outputs.pooler_output
         return pooled.flatten(1) if pooled.shape[2:].numel() == 1 else pooled
 
     def transform(image: Any) -> Tensor:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from gzsl_dist import __version__
 from gzsl_dist.data.dataset import Dataset, FloatArray
 from gzsl_dist.data.store import write_dataset
 from gzsl_dist.data.validation import check_class_table
@@ -23,6 +22,7 @@ from gzsl_dist.extraction.classes import ClassTable
 from gzsl_dist.extraction.encode import encode_part, image_batches, image_function, text_batches
 from gzsl_dist.extraction.encoder import ImageEncoder, TextEncoder
 from gzsl_dist.extraction.images import ImageEntry
+from gzsl_dist.extraction.packages import versions
 from gzsl_dist.extraction.part_file import PartFile
 from gzsl_dist.extraction.splits import SplitRule, split_rows
 from gzsl_dist.files import atomic_write, exclusive_lock, read_json_object
@@ -229,7 +229,7 @@ def _assemble(
         splits=splits,
         missing=tuple(missing),
         origin={
-            "gzsl_dist": __version__,
+            **versions("gzsl_dist"),
             "image_encoder": images.record() | {"precision": job.precision},
             "text_encoder": text_record,
             "attributes": list(job.table.attribute_names),

@@ -106,6 +106,10 @@ def split_rows(
                 "some, name it as unseen, or leave --strict out"
             )
     unseen = np.array([name in (named or ()) for name in table.names]) | (trainable == 0)
+    if not unseen.any():
+        raise InputError(
+            "no class is unseen: each has images to train on; name some with --unseen FILE"
+        )
     if unseen.all():
         raise InputError("every class is unseen; at least two need images to train on")
     if (~unseen).sum() < 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -91,8 +92,7 @@ def _python(text: str, name: str, device: torch.device) -> TextEncoder:
             f"gives (texts, d); it returned {type(model).__name__}"
         )
     ready(model, device)
-    encode: Callable[[list[str]], Tensor] = model.encode
-    return TextEncoder(text, encode, fingerprint(model), torch_and())
+    return TextEncoder(text, cast(Any, model.encode), fingerprint(model), torch_and())
 
 
 KINDS: dict[str, Callable[[str, str, torch.device], TextEncoder]] = {
