@@ -174,7 +174,12 @@ def encode_part(
                             "out with --skip-bad"
                         )
                     values = checked(encode(inputs), part, number, bad, names)
-                    part.write(number, values, bad, processes.rank)
+                    try:
+                        part.write(number, values, bad, processes.rank)
+                    except OSError as error:
+                        raise InputError(
+                            f"{part.path}: {error.strerror}; make room, the same command goes on"
+                        ) from None
                     rows = (before + count * processes.world_size) * part.batch_size
                     bar.advance(min(rows, part.rows), {})
                     if stop.name is not None and count < len(own):

@@ -55,6 +55,7 @@ def assemble(
         dataset={"name": dataset.name, "fingerprint": dataset.fingerprint},
         steps=selection.steps,
         seed=config.train.seed,
+        origin=dataset.origin,
     )
     weights = classifier.weight, classifier.bias
     return ZeroShotModel.of(card, embedding, problem.scaling, *weights)

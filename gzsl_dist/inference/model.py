@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class ModelCard:
         precision: ``float32`` or ``float64``.
         dataset: ``name`` and ``fingerprint``.
         steps: generator steps trained.
+        origin: how features and semantics were made; `gzsl_dist.data.dataset.Dataset`.
     """
 
     classes: tuple[str, ...]
@@ -60,6 +62,7 @@ class ModelCard:
     steps: int
     seed: int
     format_version: int = FORMAT_VERSION
+    origin: dict[str, Any] = field(default_factory=dict)
 
 
 class ZeroShotModel(nn.Module):
@@ -186,6 +189,24 @@ class ZeroShotModel(nn.Module):
         names: NDArray[np.str_] = np.array(self.classes)[chosen]
         return names
 
+    def predict_images(
+        self, paths: Sequence[str | Path], *, image_encoder: str | None = None
+    ) -> NDArray[np.str_]:
+        """Class names ``(images,)`` of image files, by the encoder that the training data name.
+
+        Args:
+            paths: files; folders stand for all images below them, in the order of their names.
+            image_encoder: ``KIND:NAME`` where it lies elsewhere now; checked by hash.
+
+        Raises:
+            InputError: an image cannot be read, no encoder is known, or it is another one.
+        """
+        from gzsl_dist.extraction.images import unlabelled_images
+        from gzsl_dist.extraction.recorded import encode_images
+
+        entries = unlabelled_images([Path(path) for path in paths])
+        return self.predict(encode_images(self.card.origin, entries, image_encoder)[0])
+
     def restricted(self, names: tuple[str, ...]) -> ZeroShotModel:
         """The same model where these classes alone compete.
 
@@ -264,7 +285,8 @@ def load_model(path: str | Path) -> ZeroShotModel:
                 f"{FORMAT_VERSION}; export it again"
             )
         values["classes"] = tuple(values["classes"])
-        card = ModelCard(**{field.name: values[field.name] for field in fields(ModelCard)})
+        names = {entry.name for entry in fields(ModelCard)}
+        card = ModelCard(**{name: value for name, value in values.items() if name in names})
         model = ZeroShotModel(card)
         model.load_state_dict(state)
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
