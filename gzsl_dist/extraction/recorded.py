@@ -65,7 +65,8 @@ def encode_images(
         )
     part = PartFile(Path(), "images", len(entries), batch_size)
     encode = image_function(encoder, record["precision"])
-    found, bad = [], {}
+    found: list[FloatArray] = []
+    bad: dict[int, str] = {}
     read = image_batches(entries, part, encoder.transform, workers)
     with torch.no_grad():
         for number, images, wrong in read(list(range(part.batches))):
