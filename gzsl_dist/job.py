@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 from gzsl_dist.command import CommandParser, run_command
-from gzsl_dist.config import EMBEDDED, Config
+from gzsl_dist.config import EMBEDDED
 from gzsl_dist.config.command_line import (
     add_setting_arguments,
     config_from_arguments,
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
         directory = config.run_dir
     else:
         directory = Path("runs") / run_name(Path(known.config or EMBEDDED).stem, given)
-    check_packages(config)
+    check_packages(config.train.strategy)
     check_data(config.data.path)
     check_writable(directory)
     print(directory)
@@ -67,14 +67,14 @@ def choose_config(files: list[str]) -> str:
     return files[0]
 
 
-def check_packages(config: Config) -> None:
+def check_packages(strategy: str) -> None:
     """See that what the trainer imports is installed.
 
     Raises:
         InputError: a package is missing.
     """
     needed = ["torch", "h5py", "scipy", "sklearn", "tensorboard", "safetensors"]
-    if config.train.strategy == "deepspeed":
+    if strategy == "deepspeed":
         needed.append("deepspeed")
     for name in needed:
         if importlib.util.find_spec(name) is None:

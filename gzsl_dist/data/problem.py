@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gzsl_dist.config import Config
+from gzsl_dist.config import Config, DataSettings
 from gzsl_dist.data.dataset import Dataset, IntArray
 from gzsl_dist.data.draws import Stream, permutation
 from gzsl_dist.data.features import Features, StoredFeatures
@@ -102,12 +102,12 @@ class Problem:
         return number[labels]
 
 
-def final_problem(dataset: Dataset, config: Config) -> Problem:
+def final_problem(dataset: Dataset, settings: DataSettings) -> Problem:
     """Train on all seen classes (``trainval``), measure on the official test rows."""
     splits = dataset.splits
     return _build(
         dataset,
-        config,
+        settings,
         train=splits["trainval"],
         seen=splits["test_seen"],
         unseen=splits["test_unseen"],
@@ -138,7 +138,7 @@ def selection_problem(dataset: Dataset, config: Config, fold: int = 0) -> Proble
     trainval = dataset.splits["trainval"]
     labels = dataset.labels[trainval]
     seed = config.train.seed
-    unseen_classes, note = _validation_classes(dataset, config, fold)
+    unseen_classes, note = _validation_classes(dataset, config.evaluation.folds, seed, fold)
     is_unseen = np.isin(labels, unseen_classes)
     kept = _held_out(labels, config.evaluation.held_out, seed)
     train, seen_rows = trainval[~is_unseen & ~kept], trainval[~is_unseen & kept]
@@ -149,7 +149,7 @@ def selection_problem(dataset: Dataset, config: Config, fold: int = 0) -> Proble
         )
     return _build(
         dataset,
-        config,
+        config.data,
         train=train,
         seen=seen_rows,
         unseen=trainval[is_unseen],
@@ -158,20 +158,20 @@ def selection_problem(dataset: Dataset, config: Config, fold: int = 0) -> Proble
     )
 
 
-def _validation_classes(dataset: Dataset, config: Config, fold: int) -> tuple[IntArray, str]:
+def _validation_classes(dataset: Dataset, folds: int, seed: int, fold: int) -> tuple[IntArray, str]:
     """The classes of a fold, and where they come from."""
-    seen, unseen, seed = dataset.seen_classes, dataset.unseen_classes, config.train.seed
+    seen, unseen = dataset.seen_classes, dataset.unseen_classes
     published = np.empty(0, dtype=np.int64)
     count = max(1, round(len(seen) * len(unseen) / (len(seen) + len(unseen))))
     if "val" in dataset.splits and "train" in dataset.splits:
         published = np.unique(dataset.labels[dataset.splits["val"]])
         count = len(published)
-    free, drawn = np.setdiff1d(seen, published), config.evaluation.folds - bool(len(published))
+    free, drawn = np.setdiff1d(seen, published), folds - bool(len(published))
     if drawn > 0:
         count = min(count, len(free) // drawn)
     if drawn > 0 and not 0 < count * drawn <= len(free):
         raise InputError(
-            f"evaluation.folds {config.evaluation.folds}: data set {dataset.name} has "
+            f"evaluation.folds {folds}: data set {dataset.name} has "
             f"{len(seen)} seen classes, too few for so many disjoint sets; use fewer"
         )
     if len(published) and fold == 0:
@@ -196,7 +196,7 @@ def _held_out(
 
 def _build(
     dataset: Dataset,
-    config: Config,
+    settings: DataSettings,
     *,
     train: IntArray,
     seen: IntArray,
@@ -209,7 +209,7 @@ def _build(
     number = np.full(len(dataset.classes), -1)
     number[classes] = np.arange(len(classes))
     stored = dataset.features
-    scaling = Scaling.fit(stored, config.data.feature_transform, train)
+    scaling = Scaling.fit(stored, settings.feature_transform, train)
     whole = stored.whole if isinstance(stored, GuardedFeatures) else stored
     on_disk = isinstance(whole, StoredFeatures)
     # rows behind a guard are read when they are measured, not before
@@ -221,7 +221,7 @@ def _build(
             return Rows(ScaledFeatures(stored, index, scaling), labels)
         return Rows(torch.from_numpy(scaling(stored[index])), labels)
 
-    semantics = scale_semantics(dataset.semantics[classes], config.data.semantics_norm)
+    semantics = scale_semantics(dataset.semantics[classes], settings.semantics_norm)
     return Problem(
         train=rows(train, later=on_disk),
         seen=rows(seen, later=measured_later),

@@ -150,7 +150,7 @@ class Experiment:
             PreemptedError: a signal asked to stop, and a checkpoint was saved.
         """
         config, files = self.config, self.files
-        problem = final_problem(self.dataset, config)
+        problem = final_problem(self.dataset, config.data)
         networks: Networks | None = None
         classifier: SoftmaxClassifier | Candidate
         if config.method in BASELINES:

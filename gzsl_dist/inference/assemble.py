@@ -88,6 +88,6 @@ def with_new_classes(
         old, classes=old.classes + names, semantics=np.concatenate([old.semantics, semantics])
     )
     check_class_table(dataset, f"{old.name} with new classes")
-    problem = final_problem(dataset, trained.config)
+    problem = final_problem(dataset, trained.config.data)
     classifier = fit_classifier(trained.networks, problem, trained.config, processes)
     return assemble(trained.networks, classifier, problem, old, trained.config, trained.selection)

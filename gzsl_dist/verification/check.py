@@ -59,7 +59,7 @@ class Session:
     @cached_property
     def problem(self) -> Problem:
         """What the user's final training sees."""
-        return final_problem(self.dataset, self.config)
+        return final_problem(self.dataset, self.config.data)
 
     @cached_property
     def strategy(self) -> Strategy:

@@ -80,16 +80,16 @@ def both_sides(small: Session) -> dict[str, Gradients]:
         else:
             with frozen(critic_objective):
                 generator.step(batches.batch(1))
-        found[side] = first_gradients(critic if side == "critic" else generator, config)
+        found[side] = first_gradients(critic if side == "critic" else generator, config.train.beta1)
         critic.close()
         generator.close()
     return found
 
 
-def first_gradients(side: Trainable, config: Config) -> Gradients:
+def first_gradients(side: Trainable, beta1: float) -> Gradients:
     """After one step, Adam's first moment is the gradient, whole at any strategy."""
     return {
-        name: moments["exp_avg"].double().cpu() / (1 - config.train.beta1)
+        name: moments["exp_avg"].double().cpu() / (1 - beta1)
         for name, moments in side.state_dict().items()
     }
 

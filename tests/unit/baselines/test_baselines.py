@@ -34,7 +34,7 @@ ALONE = Processes(0, 1, torch.device("cpu"), quiet=True)
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return final_problem(digits_dataset(), Config.model_validate({"method": "ridge"}))
+    return final_problem(digits_dataset(), Config.model_validate({"method": "ridge"}).data)
 
 
 def arrays(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -27,7 +27,7 @@ OURS = "d" * 64
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return final_problem(digits_dataset(), Config())
+    return final_problem(digits_dataset(), Config().data)
 
 
 @pytest.fixture(scope="module")

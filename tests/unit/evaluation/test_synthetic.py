@@ -17,7 +17,7 @@ ALONE = Processes(0, 1, torch.device("cpu"), quiet=True)
 
 def test_noise_is_by_the_data_sets_number_of_a_class() -> None:
     config = Config.model_validate({"evaluation": {"rows_per_class": 5, "in_memory": "true"}})
-    problem = final_problem(digits_dataset(), config)
+    problem = final_problem(digits_dataset(), config.data)
     networks = networks_for(problem, config)
     with torch.no_grad(), synthetic_rows(networks, problem, config, ALONE) as rows:
         assert isinstance(rows, Rows)

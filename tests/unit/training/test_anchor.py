@@ -117,7 +117,7 @@ def test_it_is_fitted_to_the_training_classes_alone(made: Any) -> None:
 
 def test_without_validation_classes_left_out_classes_choose() -> None:
     settings = config()
-    problem = final_problem(digits_dataset(), settings)
+    problem = final_problem(digits_dataset(), settings.data)
     fitted = fit_anchor(networks_for(problem, settings), problem, settings.model, ALONE)
     seen = problem.semantics[: problem.seen_count]
     best = best_left_out(regressions("kernel_ridge", seen, class_means(problem.train, 7, ALONE)))
@@ -125,7 +125,7 @@ def test_without_validation_classes_left_out_classes_choose() -> None:
 
 
 def test_means_are_those_of_plain_code_in_any_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = final_problem(digits_dataset(), config())
+    problem = final_problem(digits_dataset(), config().data)
     expected = plain_means(problem)
     for size in (4096, 100):
         monkeypatch.setattr("gzsl_dist.training.anchor.BLOCK_ROWS", size)
@@ -148,7 +148,7 @@ def test_a_run_keeps_its_choice_and_its_anchor(tmp_path: Path) -> None:
     assert chosen.keys() == {"anchor_width", "anchor_penalty"}
     assert json.loads((folder / "selection.json").read_text())["settings"] == chosen
     loaded = load_run(tmp_path / "run", ALONE)
-    final = final_problem(digits_dataset(), settings)
+    final = final_problem(digits_dataset(), settings.data)
     (expected,) = regressions(
         "kernel_ridge",
         final.semantics[: final.seen_count],
@@ -192,7 +192,7 @@ def test_checkpoints_from_before_there_were_anchors_still_fit(tmp_path: Path) ->
     state.write_text(json.dumps(values))
     assert load_run(tmp_path / "run", ALONE).step == found.step
     anchored = config(tmp_path / "run")
-    problem = final_problem(digits_dataset(), anchored)
+    problem = final_problem(digits_dataset(), anchored.data)
     made = made_for(problem, anchored, digits_dataset().fingerprint)
     with pytest.raises(InputError, match=r"model\.anchor = none, this run has kernel_ridge"):
         checkpoint.load(found, made)
@@ -204,7 +204,7 @@ def test_another_runs_weights_get_this_runs_anchor(tmp_path: Path) -> None:
     other = config(tmp_path / "other", anchor_width=3.0, anchor_penalty=0.5)
     train = {"resume": str(tmp_path / "one"), "steps": 6, "ema": 0.5}
     finish(other.model_copy(update={"train": other.train.model_copy(update=train)}))
-    final = final_problem(digits_dataset(), other)
+    final = final_problem(digits_dataset(), other.data)
     seen = final.semantics[: final.seen_count]
     (expected,) = regressions("kernel_ridge", seen, plain_means(final), [3.0], [0.5])
     found = load_run(tmp_path / "other", ALONE).networks.generator.anchor
