@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gzsl_dist.baselines.candidate import UNCHOSEN, Candidate
 from gzsl_dist.baselines.nearest_prototype import LINEAR, nearest_prototype
 from gzsl_dist.baselines.ridge import ridge
 from gzsl_dist.config import Config
+from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.problem import Problem, Rows, selection_problem
-from gzsl_dist.evaluation.metrics import ScoredRows
+from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.metrics import ScoredRows, measure
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.evaluation.selection import PREFIX, fixed, needs_validation, validation_figures
+from gzsl_dist.run.result import FIGURES
 from gzsl_dist.run.selection import Selection
+
+MOST_CLASSES = 1000
+"""Of a baseline that is measured beside every run: more take longer than seconds."""
 
 
 def choose_penalties(dataset: Dataset, config: Config, path: Path | None) -> Selection:
@@ -64,6 +71,29 @@ def choose_penalties(dataset: Dataset, config: Config, path: Path | None) -> Sel
     if path is not None:
         selection.write(path)
     return selection
+
+
+def measured_baseline(dataset: Dataset, problem: Problem, config: Config) -> dict[str, Any] | None:
+    """``method``, U, S, H, T1 and AUSUC of `evaluation.baseline` on a problem's test rows.
+
+    Its penalties and calibration factor come from validation classes as its own run's do. None
+    where a run is of a baseline itself, of too many classes or too few for validation classes, or
+    without test rows.
+    """
+    method = config.evaluation.baseline
+    is_wanted = method != "none" and config.method not in BASELINES and problem.is_measured
+    if not is_wanted or len(problem.classes) > MOST_CLASSES:
+        return None
+    evaluation = config.evaluation.model_copy(update={"calibration": "validation"})
+    settings = config.model_copy(update={"method": method, "evaluation": evaluation})
+    try:
+        selection = choose_penalties(dataset, settings, None)
+    except InputError:  # too few classes for validation classes, which this run does without
+        return None
+    fitted = fit_baseline(problem, method, selection.settings or {})
+    scored = score_rows(fitted, problem)
+    found = measure(scored.seen, scored.unseen, selection.calibration_factor)
+    return {"method": method, **{name: getattr(found, name) for name in FIGURES}}
 
 
 def fit_baseline(problem: Problem, method: str, settings: dict[str, float]) -> Candidate:

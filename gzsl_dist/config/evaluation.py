@@ -76,6 +76,11 @@ class EvaluationSettings(Section):
         description="Train on all seen classes and measure on test rows after model selection; "
         "false stops before, to search settings without reading a test row.",
     )
+    baseline: Literal["nearest_prototype", "none"] = Field(
+        "nearest_prototype",
+        description="A baseline without a generator, measured beside the result for comparison; up "
+        "to 1,000 classes.",
+    )
     oracle: bool = Field(
         False,
         description="Also measure test rows every `every` steps of the final training and record "

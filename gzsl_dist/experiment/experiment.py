@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from gzsl_dist.baselines.candidate import Candidate
-from gzsl_dist.baselines.run import choose_penalties, fit_baseline, score_rows
+from gzsl_dist.baselines.run import choose_penalties, fit_baseline, measured_baseline, score_rows
 from gzsl_dist.config import Config
 from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.data.dataset import Dataset
@@ -198,8 +198,10 @@ class Experiment:
             seconds=time.monotonic() - started,
             fit=summary,
         )
+        baseline = processes.once(lambda: measured_baseline(self.dataset, problem, config))
         result = dataclasses.replace(
             result,
+            baseline=baseline,
             test_rows=count_reads(self.guard, files.directory, processes),
             oracle=processes.once(lambda: best_on_test(read_metrics(files.metrics))),
         )

@@ -25,12 +25,42 @@ def print_result(result: Result, directory: Path, processes: Processes) -> None:
     rows = {"uncalibrated": result.figures | result.raw}
     if result.calibration["mode"] != "none":
         rows = {"calibrated": result.figures} | rows
+    if result.baseline:
+        rows[f"{result.baseline['method']}, no generator"] = result.baseline
     for title, row in rows.items():
         cells = [f"{100 * row[name]:.1f}" if name in row else "–" for name in FIGURES]
         table.add_row(title, *cells)
     console = Console()
     console.print(table)
+    for line in explanations(result):
+        console.print(line, highlight=False, soft_wrap=True)
     if result.note:
         console.print(result.note, highlight=False)
     console.print(f"run: {directory}", highlight=False, soft_wrap=True)
     console.print(f"curves: tensorboard --logdir {directory}", highlight=False, soft_wrap=True)
+
+
+def explanations(result: Result) -> list[str]:
+    """What the metrics of a run mean, a line each, for who sees them for the first time."""
+    seen, unseen = (len(result.per_class[side]) for side in ("seen", "unseen"))
+    if not (seen and unseen):
+        return []
+    lines = [
+        f"U, S: top-1 of {unseen} unseen and {seen} seen classes, all competing (chance level "
+        f"{100 / (seen + unseen):.1f}); H: their harmonic mean; T1: unseen classes among "
+        f"themselves (chance level {100 / unseen:.1f}); AUSUC: area under S against U",
+    ]
+    if result.calibration["mode"] != "none":
+        lines.append(
+            f"calibrated: seen classes' log-probabilities less {result.calibration['factor']:.3f}, "
+            "as validation classes chose"
+            if result.calibration["mode"] == "validation"
+            else f"calibrated: seen classes' log-probabilities less "
+            f"{result.calibration['factor']:.3f}, as given"
+        )
+    if result.raw.get("U") == 0 and result.T1:
+        lines.append(
+            "an uncalibrated U of 0 is usual for a young generator: seen classes win everywhere; "
+            "T1 and AUSUC show what it knows"
+        )
+    return lines

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +27,7 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
 from gzsl_dist.experiment.run import finish
 from gzsl_dist.experiment.run_directory import open_run_directory
+from gzsl_dist.monitoring.tables import print_result
 from gzsl_dist.run.result import Result
 from gzsl_dist.training.stop_signal import StopSignal
 from gzsl_dist.training.trained import load_run
@@ -117,6 +120,35 @@ def test_whole_run(method: str, tmp_path: Path) -> None:
     assert run().per_class == result.per_class
     with pytest.raises(InputError, match="has no networks"):
         load_run(tmp_path, ALONE)
+
+
+def test_a_training_has_the_baseline_of_its_data_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(**settings: Any) -> Result:
+        directory = str(tmp_path / settings["method"])
+        config = Config.model_validate({"run": {"dir": directory}, **settings})
+        opened = open_run_directory(config, ALONE)
+        strategy, now = choose_strategy(config.train, ALONE), time.monotonic()
+        result = finish(digits_dataset(), config, ALONE, strategy, opened, StopSignal(), now)
+        assert result is not None
+        return result
+
+    small = {"steps": 1, "critic_steps": 1, "batch_size": 16}
+    young = {"calibration": "none", "iterations": 3, "rows_per_class": 3}
+    trained = run(method="wgan", train=small, evaluation=young)
+    alone = run(method="nearest_prototype")
+    assert alone.baseline is None
+    assert trained.baseline == {"method": "nearest_prototype", **alone.figures}
+    without = young | {"baseline": "none"}
+    capsys.readouterr()
+    print_result(trained, tmp_path, ALONE)
+    printed = capsys.readouterr().out
+    assert f"{100 * alone.H:.1f}" in printed
+    assert "chance level 10.0" in printed
+    assert "chance level 33.3" in printed
+    shutil.rmtree(tmp_path / "wgan")
+    assert run(method="wgan", train=small, evaluation=without).baseline is None
 
 
 @pytest.mark.parametrize("calibration", ["none", "fixed"])
