@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gzsl_dist.data.arrays import Dataset as Dataset
     from gzsl_dist.experiment.estimator import GZSLClassifier as GZSLClassifier
     from gzsl_dist.inference.model import ZeroShotModel
 
 __version__ = "0.1.0"
-__all__ = ["GZSLClassifier", "load"]
+__all__ = ["Dataset", "GZSLClassifier", "load"]
 
 
 def load(path: str | Path) -> ZeroShotModel:
@@ -28,7 +29,11 @@ def load(path: str | Path) -> ZeroShotModel:
 
 
 def __getattr__(name: str) -> Any:
-    """Import `GZSLClassifier` when it is asked for, since it needs torch."""
+    """Import `Dataset` or `GZSLClassifier` when it is asked for, since they need torch."""
+    if name == "Dataset":
+        from gzsl_dist.data.arrays import Dataset
+
+        return Dataset
     if name == "GZSLClassifier":
         from gzsl_dist.experiment.estimator import GZSLClassifier
 

@@ -84,7 +84,7 @@ def _check_names(dataset: Dataset, where: str) -> None:
     """Results are told by class name, so a name must be one and be stored as it is."""
     first: dict[str, int] = {}
     for number, name in enumerate(dataset.classes):
-        if not name or "\0" in name:
+        if not name or any(sign in name for sign in "\0\n\r"):
             raise InputError(
                 f"{where}: the name of class {number + 1} is {name!r}; give it a readable one"
             )

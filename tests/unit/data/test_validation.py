@@ -52,7 +52,7 @@ def test_train_may_hold_rows_of_test_seen_as_published_for_cub() -> None:
     validate(with_splits(train=np.concatenate([DIGITS.splits["train"], extra])))
 
 
-@pytest.mark.parametrize("name", ["", "a\0b"])
+@pytest.mark.parametrize("name", ["", "a\0b", "a\nb"])
 def test_names_can_be_read(name: str) -> None:
     classes = (*DIGITS.classes[:9], name)
     with pytest.raises(InputError, match=r"the name of class 10 is"):
