@@ -15,7 +15,7 @@ from gzsl_dist.command import COMPLETION_VARIABLE, CommandParser, run_command
 
 COMMANDS = {
     "train": "select, train and measure one configuration",
-    "prepare": "make a data file of MATLAB files",
+    "prepare": "make a data file of features and classes",
     "extract": "make a data file of images and words",
     "simulate": "make data of known difficulty",
     "synthesize": "write a bank of synthetic features",

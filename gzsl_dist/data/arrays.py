@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,7 +26,7 @@ class Dataset(dataset.Dataset):
         cls,
         features: ArrayLike,
         labels: Sequence[Hashable] | np.ndarray,
-        semantics: Mapping[Hashable, ArrayLike],
+        semantics: Mapping[Any, ArrayLike],
         *,
         unseen: Iterable[Hashable] | None = None,
         validation: Iterable[Hashable] = (),
@@ -169,7 +170,7 @@ def _matrix(features: ArrayLike, where: str) -> FloatArray:
         return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def _vectors(semantics: Mapping[Hashable, ArrayLike], where: str) -> FloatArray:
+def _vectors(semantics: Mapping[Any, ArrayLike], where: str) -> FloatArray:
     try:
         with np.errstate(over="ignore"):
             vectors = [np.asarray(vector, dtype=np.float32) for vector in semantics.values()]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gzsl_dist.data.dataset import FloatArray
+from gzsl_dist.data.feature_files import open_features
 from gzsl_dist.data.features import Features
-from gzsl_dist.data.hdf5 import check_readable, open_hdf5
+from gzsl_dist.data.hdf5 import check_readable
 from gzsl_dist.data.xlsa17 import read_matlab
 from gzsl_dist.errors import InputError
 
@@ -19,8 +19,7 @@ def read_features(path: Path, width: int) -> Features:
     """Rows of features as the model's training had them, not scaled.
 
     Args:
-        path: ``.npy`` or ``.npz`` (``features``, or its only array), N x D; ``.h5`` (``features``,
-            N x D, such as a prepared data set); ``.mat`` (``features``, D x N, one image a column).
+        path: see `gzsl_dist.data.feature_files.open_features`.
         width: D that is expected.
 
     Returns:
@@ -29,53 +28,14 @@ def read_features(path: Path, width: int) -> Features:
     Raises:
         InputError: unreadable, without features, or of another width.
     """
-    features: Any
-    if path.suffix in (".npy", ".npz"):
-        features = _numpy(path)
-    elif path.suffix == ".mat":
-        found = read_matlab(path, ("features",))
-        if "features" not in found:
-            raise InputError(f"{path}: lacks features; save them as D x N, one image a column")
-        features = np.asarray(found["features"]).T
-    elif path.suffix in (".h5", ".hdf5"):
-        file = open_hdf5(path)  # stays open as long as its data set is used
-        if "features" not in file or len(getattr(file["features"], "shape", ())) != 2:
-            raise InputError(f"{path}: lacks a data set features, N x {width}; save them so")
-        features = file["features"]
-    else:
-        raise InputError(f"{path}: not known by its ending; give .mat, .npy, .npz or .h5")
-    if len(features.shape) != 2 or features.dtype.kind not in "fiu":
-        raise InputError(
-            f"{path}: features are {features.dtype} {tuple(features.shape)}; a matrix of numbers "
-            "is needed, one row an image"
-        )
+    features = open_features(path)
     rows, dim = features.shape
     if dim != width:
         hint = "extract them as those of the training were"
         if rows == width:
             hint = "they are transposed; see --help for each format's order"
         raise InputError(f"{path}: features of {dim} values, the model takes {width}; {hint}")
-    return features  # type: ignore[no-any-return]
-
-
-def _numpy(path: Path) -> Any:
-    check_readable(path)
-    try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(loaded, np.lib.npyio.NpzFile):
-            return loaded
-        with loaded:
-            names = loaded.files
-            if "features" in names:
-                return loaded["features"]
-            if len(names) == 1:
-                return loaded[names[0]]
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a file of numpy arrays, or damaged ({reason})") from None
-    except Exception:  # zipfile and zlib raise their own
-        raise InputError(f"{path}: not a file of numpy arrays, or damaged") from None
-    raise InputError(f"{path}: holds {', '.join(names)}; call the right one features")
+    return features
 
 
 def read_names(given: str) -> tuple[str, ...]:
