@@ -1,25 +1,30 @@
-"""Classify features with a trained run: ``python -m gzsl_dist.predict``.
+"""Classify images or their features with a trained run: ``python -m gzsl_dist.predict``.
 
 Writes one line an image: the class, whether it is a seen or an unseen one, its probability, whether
-that is calibrated, and the classes that come next. With --add-classes, the run's model first learns
-classes that its training never saw, by their semantics.
+that is calibrated, and the classes that come next. With --add-classes or --add-class, the run's
+model first learns classes that its training never saw, by their semantics or their words.
 
-Features: .npy, .npz or .h5, one image a row; .mat as in the xlsa17 layout, one image a column. They
-are as extracted, not scaled.
+Images are encoded as those of the training were, by the encoder that the data file names; its
+weights are checked by hash. Features: .npy, .npz or .h5, one image a row; .mat as in the xlsa17
+layout, one image a column; as extracted, not scaled.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gzsl_dist.command import CommandParser, add_run_argument, positive_integer, run_command
+from gzsl_dist.errors import InputError
 
 if TYPE_CHECKING:
     from gzsl_dist.data.features import Features
+    from gzsl_dist.extraction.images import ImageEntry
     from gzsl_dist.inference.model import ZeroShotModel
 
 
@@ -27,7 +32,11 @@ def main(arguments: list[str]) -> int:
     """Predict as the command line says."""
     parser = CommandParser(prog="python -m gzsl_dist.predict", description=__doc__)
     add_run_argument(parser, "run directory, or a model that export made")
-    parser.add_argument("--features", required=True, type=Path, help="features of images")
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--features", type=Path, help="features of images")
+    given.add_argument(
+        "--images", type=Path, nargs="+", metavar="PATH", help="image files, or folders of them"
+    )
     parser.add_argument("--out", required=True, type=Path, help="CSV file to write")
     parser.add_argument(
         "--classes", metavar="NAME,NAME|FILE",
@@ -37,6 +46,22 @@ def main(arguments: list[str]) -> int:
         "--add-classes", type=Path, metavar="NEW",
         help="new classes: .csv with lines name,value,... or .mat with att and allclasses_names",
     )  # fmt: skip
+    parser.add_argument(
+        "--add-class", action="append", default=[], metavar="NAME: TEXT",
+        help="a new class in words, as often as there are; encoded as those of the training were",
+    )  # fmt: skip
+    parser.add_argument(
+        "--image-encoder", metavar="KIND:NAME", help="where the recorded one lies elsewhere now"
+    )
+    parser.add_argument(
+        "--text-encoder", metavar="KIND:NAME", help="where the recorded one lies elsewhere now"
+    )
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="list images that cannot be read and go on"
+    )
+    parser.add_argument(
+        "--montage", type=Path, metavar="FILE.png", help="a sheet of images and their classes"
+    )
     parser.add_argument(
         "--top", type=positive_integer, default=3, help="classes told for an image; default 3"
     )
@@ -48,13 +73,30 @@ def main(arguments: list[str]) -> int:
 
     names = read_names(options.classes) if options.classes is not None else None
     model = load_model(options.run)
-    features = read_features(options.features, model.card.feature_dim)
-    if options.add_classes is not None:
-        model = _with_new_classes(options.run, options.add_classes)
+    features: Features
+    entries: list[ImageEntry] = []
+    if options.montage is not None and not options.images:
+        raise InputError("--montage shows images; give --images")
+    if options.images:
+        entries, features = _encoded(model, options)
+    else:
+        features = read_features(options.features, model.card.feature_dim)
+    if options.add_classes is not None or options.add_class:
+        model = _with_new_classes(model, options)
     if names is not None:
         model = model.restricted(names)
-    text, unseen = predictions(model, features, options.top)
+    text, unseen = predictions(model, features, options.top, [entry.name for entry in entries])
     atomic_write(options.out, text)
+    if options.montage is not None:
+        from gzsl_dist.inference.montage import write_montage
+
+        rows = list(csv.DictReader(io.StringIO(text)))
+        further = [f"{row['kind']}, {float(row['probability']):.0%}" for row in rows]
+        captions = [
+            (row["class"], more, row["kind"] == "unseen")
+            for row, more in zip(rows, further, strict=True)
+        ]
+        write_montage(options.montage, entries, captions)
     seen_count, unseen_count = len(model.seen_classes), len(model.unseen_classes)
     print(
         f"{options.out}: {len(features)} rows, {len(features) - unseen} taken for one of "
@@ -64,36 +106,77 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _with_new_classes(run: Path, path: Path) -> ZeroShotModel:
+def _encoded(
+    model: ZeroShotModel, options: argparse.Namespace
+) -> tuple[list[ImageEntry], Features]:
+    """The images that can be read, and their features."""
+    import numpy as np
+
+    from gzsl_dist.extraction.images import unlabelled_images
+    from gzsl_dist.extraction.recorded import encode_images
+
+    entries = unlabelled_images(options.images)
+    print(f"encoding {len(entries)} images", flush=True)
+    features, bad = encode_images(
+        model.card.origin, entries, options.image_encoder, workers=1, skip_bad=options.skip_bad
+    )
+    for row, reason in bad.items():
+        print(f"left out: {entries[row].name}: {reason}")
+    kept = np.array([row for row in range(len(entries)) if row not in bad], dtype=int)
+    return [entries[row] for row in kept], features[kept]
+
+
+def _with_new_classes(model: ZeroShotModel, options: argparse.Namespace) -> ZeroShotModel:
+    import numpy as np
+
     from gzsl_dist.distributed.processes import start_processes
-    from gzsl_dist.errors import InputError
+    from gzsl_dist.extraction.recorded import encode_classes
     from gzsl_dist.inference.assemble import with_new_classes
     from gzsl_dist.inference.files import read_new_classes
     from gzsl_dist.training.trained import load_run
 
+    run = options.run
     if not run.is_dir():
+        option = "--add-class" if options.add_class else "--add-classes"
         raise InputError(
-            f"--add-classes: {run} is a model alone; new classes need its run directory (generator "
+            f"{option}: {run} is a model alone; new classes need its run directory (generator "
             "and training features)"
         )
-    names, semantics = read_new_classes(path)
+    names: tuple[str, ...] = ()
+    parts = []
+    if options.add_classes is not None:
+        names, semantics = read_new_classes(options.add_classes)
+        parts.append(semantics)
+    if options.add_class:
+        rows = []
+        for text in options.add_class:
+            name, _, description = (part.strip() for part in text.partition(":"))
+            if not name or not description:
+                raise InputError(f'--add-class {text!r}: write "NAME: TEXT"')
+            rows.append({"name": name, "description": description})
+        parts.append(encode_classes(model.card.origin, rows, "--add-class", options.text_encoder))
+        names += tuple(row["name"] for row in rows)
+    if len({part.shape[1] for part in parts}) > 1:
+        raise InputError(f"{options.add_classes}: other semantics than --add-class gives; use one")
     with start_processes() as processes:
-        print(f"{path}: {len(names)} new classes; fitting the classifier anew", flush=True)
-        return with_new_classes(load_run(run, processes), names, semantics, processes)
+        print(f"{len(names)} new classes; fitting the classifier anew", flush=True)
+        return with_new_classes(load_run(run, processes), names, np.concatenate(parts), processes)
 
 
-def predictions(model: ZeroShotModel, features: Features, top: int) -> tuple[str, int]:
+def predictions(
+    model: ZeroShotModel, features: Features, top: int, images: Sequence[str] = ()
+) -> tuple[str, int]:
     """Predictions as CSV, and how many rows went to unseen classes.
 
     Args:
         model: what predicts.
         features: ``(rows, d_x)``.
         top: classes told for each row, at most all.
+        images: names of the rows' images, for a column; or none.
     """
     import numpy as np
 
     from gzsl_dist.data.features import BLOCK_ROWS
-    from gzsl_dist.errors import InputError
 
     top = min(top, len(model.classes))
     buffer = io.StringIO()
@@ -101,24 +184,26 @@ def predictions(model: ZeroShotModel, features: Features, top: int) -> tuple[str
     further = [
         f"{name}_{place}" for place in range(2, top + 1) for name in ("class", "probability")
     ]
-    writer.writerow(["row", "class", "kind", "probability", "calibrated", *further])
+    first = ["row", "image"] if images else ["row"]
+    writer.writerow([*first, "class", "kind", "probability", "calibrated", *further])
     calibrated = "yes" if model.is_calibrated else "no"
     unseen = 0
-    for first in range(0, len(features), BLOCK_ROWS):
+    for start in range(0, len(features), BLOCK_ROWS):
         try:
-            block = np.asarray(features[first : first + BLOCK_ROWS])
+            block = np.asarray(features[start : start + BLOCK_ROWS])
         except OSError as error:  # a damaged chunk of an HDF5 file
-            raise InputError(f"features cannot be read from row {first} on ({error})") from None
+            raise InputError(f"features cannot be read from row {start} on ({error})") from None
         probabilities = model.predict_proba(block)
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
         for row, (classes, values) in enumerate(
-            zip(order, probabilities, strict=True), start=first
+            zip(order, probabilities, strict=True), start=start
         ):
             kind = "seen" if classes[0] < model.card.seen_count else "unseen"
             unseen += kind == "unseen"
             told = [(model.classes[number], f"{values[number]:.6g}") for number in classes]
             rest = [text for pair in told[1:] for text in pair]
-            writer.writerow([row, told[0][0], kind, told[0][1], calibrated, *rest])
+            image = [images[row]] if images else []
+            writer.writerow([row, *image, told[0][0], kind, told[0][1], calibrated, *rest])
     return buffer.getvalue(), unseen
 
 

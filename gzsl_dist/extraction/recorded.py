@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def encode_images(
     size = (record.get("preprocessing") or {}) if name.startswith(("torchscript:", "onnx:")) else {}
     encoder = image_encoder(name, device, size.get("size"))
     _same(encoder, record, "--image-encoder")
-    if encoder.record()["preprocessing"] != record["preprocessing"]:
+    if json.loads(json.dumps(encoder.preprocessing)) != record["preprocessing"]:
         raise InputError(
             f"--image-encoder {name}: prepares images in another way than the training did; use "
             f"the recorded {record['name']} (versions: {record['versions']})"

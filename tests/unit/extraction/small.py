@@ -51,6 +51,10 @@ def other_pixels() -> tuple[nn.Module, Preprocessing]:
     return Pixels(seed=9), Preprocessing(16)
 
 
+def larger_pixels() -> tuple[nn.Module, Preprocessing]:
+    return Pixels(), Preprocessing(20)
+
+
 class _Slow(Pixels):
     def forward(self, images: Tensor) -> Tensor:
         time.sleep(0.3)

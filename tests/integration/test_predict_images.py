@@ -1,0 +1,83 @@
+"""From images and words to predictions of images, also of classes added by words."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import gzsl_dist
+from gzsl_dist import extract, predict, train
+from gzsl_dist.data.store import read_dataset
+from gzsl_dist.errors import InputError
+from tests.unit.extraction.small import CLASSES, HERE, write_problem
+
+ENCODER = ("--image-encoder", f"{HERE}:pixels")
+SMALL = {
+    "train.steps": 4, "train.batch_size": 8, "evaluation.rows_per_class": 5,
+    "evaluation.iterations": 5, "evaluation.selection": "fixed", "evaluation.calibration": "none",
+    "model.generator_hidden": 16, "model.critic_hidden": 16, "model.embedding_dim": 16,
+    "model.projection_dim": 8, "model.comparator_hidden": 8,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("animals")
+    data = str(folder / "data.h5")
+    assert extract.main([*write_problem(folder), "--out", data]) == 0
+    settings = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
+    given = ["--data.path", data, "--run.dir", str(folder / "run"), "--quiet"]
+    assert train.main([*settings, *given]) == 0
+    return folder
+
+
+def test_images_are_predicted_as_their_features_are(folder: Path) -> None:
+    out, sheet = folder / "out.csv", folder / "sheet.png"
+    run = ["--run", str(folder / "run"), "--images", str(folder / "images")]
+    assert predict.main([*run, *ENCODER, "--out", str(out), "--montage", str(sheet)]) == 0
+    rows = list(csv.DictReader(out.open()))
+    model, data = gzsl_dist.load(folder / "run"), read_dataset(folder / "data.h5")
+    assert [row["class"] for row in rows] == model.predict(data.features[:]).tolist()
+    assert rows[7]["image"].endswith("images/dog/2.png")
+    with Image.open(sheet) as image:
+        assert image.size == (8 * 152, 5 * 186)  # 35 images
+    one = model.predict_images([folder / "images/fox/1.png"], image_encoder=ENCODER[1])
+    assert one.tolist() == [rows[16]["class"]]
+
+
+def test_a_class_is_added_by_words(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = ["--run", str(folder / "run"), "--images", str(folder / "images/cat/0.png"), *ENCODER]
+    words = ["--text-encoder", f"{HERE}:words", "--add-class", "Zebra: a striped horse"]
+    out = str(folder / "added.csv")
+    assert predict.main([*run, *words, "--out", out, "--top", "9"]) == 0
+    row = next(csv.DictReader(Path(out).read_text().splitlines()))
+    named = {value for key, value in row.items() if key.startswith("class")}
+    assert named == {*CLASSES, "Zebra"}
+    with pytest.raises(InputError, match='write "NAME: TEXT"'):
+        predict.main([*run, "--add-class", "Zebra", "--out", out])
+
+
+def test_only_the_recorded_encoder_will_do(folder: Path) -> None:
+    run = ["--run", str(folder / "run"), "--images", str(folder / "images"), "--out", "x.csv"]
+    with pytest.raises(InputError, match="which is code; if it is yours, say so with --image-enc"):
+        predict.main(run)
+    with pytest.raises(InputError, match=r"its weights \(SHA-256 .*\) are not those of the train"):
+        predict.main([*run, "--image-encoder", f"{HERE}:other_pixels"])
+    with pytest.raises(InputError, match="prepares images in another way"):
+        predict.main([*run, "--image-encoder", f"{HERE}:larger_pixels"])
+    with pytest.raises(InputError, match="no such file or folder"):
+        predict.main([*run[:2], "--images", "nowhere.png", "--out", "x.csv", *ENCODER])
+
+
+def test_a_class_file_of_words_is_what_extract_reads(folder: Path) -> None:
+    """The added class is encoded as one that was in the class file from the start."""
+    from gzsl_dist.extraction.recorded import encode_classes
+
+    data = read_dataset(folder / "data.h5")
+    rows = [{"name": "cat", "description": "An animal called cat, number 0."}]
+    found = encode_classes(data.origin, rows, "test", f"{HERE}:words")
+    np.testing.assert_allclose(found[0], data.semantics[0], atol=1e-6)
