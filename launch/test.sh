@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Lint, types and all tests. Further arguments go to pytest.
+# Lint, types and all tests. With --fast as the first argument, unit tests, and gradients, strategies,
+# banks and classifiers on two processes. Further arguments go to pytest.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 make_environment dev
@@ -15,5 +16,9 @@ ruff format --check .
 mypy
 lint-imports --no-cache --no-logo  # the layers, in pyproject.toml
 export OMP_NUM_THREADS=1
+if [ "${1:-}" = --fast ]; then
+    several=(tests/distributed/test_{gradients,strategies,processes,bank,classifier}.py)
+    set -- tests/unit "${several[@]}" "$@"
+fi
 # in the order of the tree, so that the long tests of tests/distributed come first
-exec pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"
+exec pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25 "$@"

@@ -82,6 +82,7 @@ def _run(program: list[str], folder: Path, environment: dict[str, str], written:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name, number in OUTPUTS.items():
         file = open(Path(written, name), "w", buffering=1)  # noqa: SIM115
         os.dup2(file.fileno(), number)

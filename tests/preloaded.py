@@ -19,4 +19,7 @@ DEEPSPEED = ("deepspeed.ops.op_builder", "deepspeed.runtime.zero.muon.muon_optim
 with mock.patch.dict("os.environ", DS_ACCELERATOR="cpu"):
     for name in (*MODULES, *(DEEPSPEED if importlib.util.find_spec("deepspeed") else ())):
         importlib.import_module(name)
+from gzsl_dist.monitoring import matrix_products  # noqa: E402
+
+matrix_products.SIZES["cpu"] = 64  # the speed that a run measures at its start takes it a second
 gc.freeze()  # a collection in a forked process need not look at these

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from ..integration.commands import PATIENCE, ROOT, environment
+from ..integration.commands import run_job
 from .machine import Machine
 
 PROGRAM = Path(__file__).with_name("simulated.py")
@@ -22,25 +21,10 @@ class Simulated:
     def run(
         self, module: str, *arguments: object, processes: int = 1
     ) -> subprocess.CompletedProcess[str]:
-        return self._start(module, *arguments, processes=processes)
+        return run_job([PROGRAM, module, *arguments], processes)
 
     def train_and_kill(self, call: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-        return self._start("--stop", call, "train", *arguments)
-
-    def _start(self, *arguments: object, processes: int = 1) -> subprocess.CompletedProcess[str]:
-        start = [sys.executable]
-        if processes > 1:
-            start += ["-m", "torch.distributed.run", "--standalone"]
-            start += [f"--nproc_per_node={processes}"]
-        return subprocess.run(
-            [*start, str(PROGRAM), *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            cwd=ROOT,
-            env=environment() | {"PYTHONPATH": str(ROOT)},
-            check=False,
-        )
+        return run_job([PROGRAM, "--stop", call, "train", *arguments])
 
 
 @pytest.fixture(scope="session")

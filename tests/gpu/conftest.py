@@ -37,10 +37,10 @@ class Real:
     def run(
         self, module: str, *arguments: object, processes: int = 1
     ) -> subprocess.CompletedProcess[str]:
-        return commands.run(module, *arguments, processes=processes)
+        return commands.run_program(module, *arguments, processes=processes)
 
     def train_and_kill(self, call: int, *arguments: object) -> subprocess.CompletedProcess[str]:
-        return commands.run_stopped(call, "SIGKILL", *arguments)
+        return commands.run_program_stopped(call, "SIGKILL", *arguments)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,4 +1,4 @@
-"""Run the real commands in processes of their own."""
+"""Run the commands in processes of their own: forked ones, and by `run_program` really started."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..forked import Forked
+
 ROOT = Path(__file__).parents[2]
+STOPPING = Path(__file__).with_name("stopping.py")
 PATIENCE = 300  # seconds until a test gives up; machines of CI are slow and busy
 SMALL = (
     "--config",
@@ -25,7 +28,7 @@ SMALL = (
     "--checkpoint.every",
     "5",
     "--evaluation.every",
-    "6",
+    "12",  # each time pictures are drawn, which takes longer than the steps
     "--evaluation.rows_per_class",
     "20",
     "--evaluation.iterations",
@@ -36,7 +39,14 @@ SMALL = (
 def run(
     module: str, *arguments: object, processes: int = 1, timeout: float = PATIENCE
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m gzsl_dist.<module>``, under torchrun for more than one process."""
+    """``python -m gzsl_dist.<module>`` as one process, or as the processes of a job."""
+    return run_job(["-m", f"gzsl_dist.{module}", *arguments], processes, timeout)
+
+
+def run_program(
+    module: str, *arguments: object, processes: int = 1, timeout: float = PATIENCE
+) -> subprocess.CompletedProcess[str]:
+    """Really start ``python -m gzsl_dist.<module>``, under torchrun for more than one process."""
     return subprocess.run(
         command(module, *arguments, processes=processes),
         capture_output=True,
@@ -52,13 +62,36 @@ def run_stopped(
     call: int, signal: str, *arguments: object, processes: int = 1
 ) -> subprocess.CompletedProcess[str]:
     """Train with a signal to one process before a training step; see `stopping`."""
-    program = command("train", processes=processes)[:-2]  # without -m gzsl_dist.train
+    return run_job([STOPPING, call, signal, *arguments], processes)
+
+
+def run_program_stopped(
+    call: int, signal: str, *arguments: object, processes: int = 1
+) -> subprocess.CompletedProcess[str]:
+    """The same, really started, under torchrun for more than one process."""
+    start = command("train", processes=processes)[:-2]  # without -m gzsl_dist.train
     return subprocess.run(
-        [*program, str(Path(__file__).with_name("stopping.py")), str(call), signal,
-         *map(str, arguments)],
+        [*start, str(STOPPING), str(call), signal, *map(str, arguments)],
         capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT, check=False,
         env=environment() | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
+
+
+def run_job(
+    program: Sequence[object], processes: int = 1, timeout: float = PATIENCE
+) -> subprocess.CompletedProcess[str]:
+    """What would follow ``python``, forked: the first exit code that is not 0, and all output."""
+    if processes == 1:
+        return start(program).end(timeout)
+    ended = run_apart([ROOT] * processes, program, timeout)
+    code = next((each.returncode for each in ended if each.returncode), 0)
+    texts = ("".join(getattr(each, name) for each in ended) for name in ("stdout", "stderr"))
+    return subprocess.CompletedProcess(ended[0].args, code, *texts)
+
+
+def start(program: Sequence[object], folder: Path = ROOT, **variables: str) -> Forked:
+    """Start what would follow ``python``, with variables beside those of the tests."""
+    return Forked(program, folder, environment() | variables)
 
 
 def command(module: str, *arguments: object, processes: int = 1) -> list[str]:
@@ -83,44 +116,37 @@ def error_line(done: subprocess.CompletedProcess[str], code: int = 2) -> str:
     return lines[0]
 
 
-def run_apart(
-    folders: Sequence[Path], program: Sequence[object], timeout: float = PATIENCE
-) -> list[subprocess.CompletedProcess[str]]:
-    """Run a program as the processes of one job, each in a working folder of its own.
+def start_job(folders: Sequence[Path], program: Sequence[object]) -> list[Forked]:
+    """Start a program as the processes of one job, each in a working folder of its own.
 
     Relative paths then mean other files to each, as on machines without shared storage.
 
     Args:
         folders: working folder of each process.
-        program: what follows ``python``.
-        timeout: seconds.
+        program: what would follow ``python``.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = environment() | {
-        "PYTHONPATH": str(ROOT),
-        "WORLD_SIZE": str(len(folders)),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    started = [
-        subprocess.Popen(
-            [sys.executable, *map(str, program)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=folder,
-            env=shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-        )
+    size = str(len(folders))
+    shared = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, **meeting_point()}
+    return [
+        start(program, folder, **shared, RANK=str(rank), LOCAL_RANK=str(rank))
         for rank, folder in enumerate(folders)
     ]
+
+
+def meeting_point() -> dict[str, str]:
+    """Variables that name a free port of this machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+
+
+def run_apart(
+    folders: Sequence[Path], program: Sequence[object], timeout: float = PATIENCE
+) -> list[subprocess.CompletedProcess[str]]:
+    """The processes of `start_job` at their ends, each at most `timeout` seconds after the last."""
+    started = start_job(folders, program)
     try:
-        told = [process.communicate(timeout=timeout) for process in started]
+        return [process.end(timeout) for process in started]
     finally:
         for process in started:
             process.kill()
-    return [
-        subprocess.CompletedProcess(process.args, process.returncode, *texts)
-        for process, texts in zip(started, told, strict=True)
-    ]

@@ -19,7 +19,7 @@ import pytest
 from gzsl_dist import evaluate, predict
 from gzsl_dist.data.digits import digits_dataset
 
-from .commands import PATIENCE, ROOT, SMALL, command, environment, error_line, run
+from .commands import PATIENCE, ROOT, SMALL, command, environment, error_line, run, run_program
 
 FIXED = (*SMALL, "--evaluation.calibration", "none")
 UNSEEN = "3"
@@ -185,7 +185,7 @@ def test_named_classes_types_and_compression(trained: Path, tmp_path: Path) -> N
     found = arrays(out)
     assert found["features"].dtype == np.float16
     assert found["labels"].tolist() == [0] * 50 + [int(UNSEEN)] * 50
-    done = run("bank", "info", out)
+    done = run_program("bank", "info", out)
     assert "float16, compression gzip" in done.stdout
     assert "0 NaN" in done.stdout
     lacking = error_line(run("evaluate", "--run", trained, "--bank", out))
@@ -195,7 +195,7 @@ def test_named_classes_types_and_compression(trained: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize("module", ["synthesize", "bank", "evaluate"])
 def test_help_does_not_wait_for_torch(module: str) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = run(module, "--help")
+    done = run_program(module, "--help")
     assert done.returncode == 0
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # of the processor, not of the clock: other tests may run beside

@@ -13,12 +13,12 @@ from gzsl_dist.data.store import read_dataset
 from gzsl_dist.data.xlsa17 import read_pair
 from tests.unit.data.pairs import variables, write_pair
 
-from .commands import error_line, run
+from .commands import error_line, run, run_program
 
 
 def test_prepare_prints_a_summary_and_writes(tmp_path: Path) -> None:
     out = tmp_path / "out.h5"
-    done = run("prepare", *write_pair(tmp_path, variables()), out, "--name", "birds")
+    done = run_program("prepare", *write_pair(tmp_path, variables()), out, "--name", "birds")
     assert done.returncode == 0, done.stderr
     for words in ("birds", "48 of 5 values", "6: 4 seen, 2 unseen", "trainval 24", "nothing"):
         assert words in done.stdout
@@ -49,7 +49,7 @@ def test_wrong_files_end_with_2_and_one_line(tmp_path: Path) -> None:
 
 def test_simulated_data_train(tmp_path: Path) -> None:
     hard = ("--private", 0.5, "--difficulty")
-    done = run("simulate", tmp_path, "--like", "awa2", "--rows", 300, *hard)
+    done = run_program("simulate", tmp_path, "--like", "awa2", "--rows", 300, *hard)
     assert done.returncode == 0, done.stderr
     assert "reaches T1 100.0 %" in done.stdout
     assert str(tmp_path / "dataset.h5") in done.stdout

@@ -17,21 +17,31 @@ from safetensors.numpy import load_file
 
 from gzsl_dist.run.metrics import read_metrics
 
-from .commands import PATIENCE, ROOT, SMALL, command, environment, error_line, run
+from ..forked import Forked
+from ..sizes import SMALL_NETWORKS
+from . import commands
+from .commands import (
+    PATIENCE,
+    ROOT,
+    SMALL,
+    command,
+    environment,
+    error_line,
+    meeting_point,
+    run,
+    start_job,
+)
 
-STEPS = 300
+STEPS = 120
 KILLS = int(os.environ.get("GZSL_KILLS", "5" if os.environ.get("CI") else "20"))
-ARGUMENTS = (*SMALL, "--evaluation.calibration", "none", "--checkpoint.every", "2")
+ARGUMENTS = (
+    *SMALL, *(word for name, size in SMALL_NETWORKS.items() for word in (f"--model.{name}", size)),
+    "--evaluation.calibration", "none", "--evaluation.every", "50", "--checkpoint.every", "2",
+)  # fmt: skip
 
 
-def start(*arguments: object, processes: int = 1) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command("train", *ARGUMENTS, *arguments, processes=processes),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
+def start(*arguments: object) -> Forked:
+    return commands.start(["-m", "gzsl_dist.train", *ARGUMENTS, *arguments])
 
 
 def weights(directory: Path) -> dict[str, np.ndarray]:
@@ -46,38 +56,39 @@ def workers(launcher: subprocess.Popen[str]) -> list[int]:
     return [int(pid) for pid in found.stdout.split()]
 
 
-def wait_for_a_step(directory: Path, process: subprocess.Popen[str], after: int = 0) -> None:
+def wait_for_a_step(directory: Path, process: Forked, after: int = 0) -> None:
     """Until a later step than `after` is logged."""
     deadline = time.monotonic() + PATIENCE
     while last_step(directory) <= after:
-        assert process.poll() is None, process.communicate()[1]
+        assert process.poll() is None, process.end(1).stderr
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
 def test_killed_at_random_moments_it_ends_at_the_same_weights(tmp_path: Path) -> None:
-    """Kill -9 one of two workers; what is left ends soon, and a new start goes on."""
+    """Kill -9 one of two processes; what is left ends soon, and a new start goes on."""
     undisturbed, disturbed = tmp_path / "undisturbed", tmp_path / "disturbed"
     steps = ("--train.steps", STEPS, "--log.every", 2)
     done = run("train", *ARGUMENTS, *steps, "--run.dir", undisturbed, processes=2)
     assert done.returncode == 0, done.stderr
     moments, killed, last = random.Random(0), 0, 0
     for _ in range(KILLS):
-        process = start(*steps, "--run.dir", disturbed, processes=2)
+        program = ["-m", "gzsl_dist.train", *ARGUMENTS, *steps, "--run.dir", disturbed]
+        both = start_job([ROOT] * 2, program)
         # counted in steps, so that the kills are spread over the run on any machine
         last += moments.randrange(STEPS // (2 * KILLS))
-        wait_for_a_step(disturbed, process, last)
+        wait_for_a_step(disturbed, both[0], last)
         time.sleep(moments.uniform(0, 0.03))
         last = last_step(disturbed)
-        pids = workers(process)
-        if len(pids) == 2:
-            os.kill(moments.choice(pids), signal.SIGKILL)
+        victim, other = moments.sample(both, 2)
+        victim.kill()
+        started = time.monotonic()
+        ended = [process.end(PATIENCE) for process in (victim, other)]
+        # at once on a quiet machine; without a sign of the death it would be the time-out, 300
+        assert time.monotonic() - started < 150
+        if ended[0].returncode == -signal.SIGKILL:
             killed += 1
-        ended = time.monotonic()
-        process.communicate(timeout=PATIENCE)
-        # a second on a quiet machine; without a sign of the death it would be the time-out, 300
-        assert time.monotonic() - ended < 150
-        assert process.returncode != 0 or (disturbed / "result.json").exists()
+            assert ended[1].returncode != 0 or (disturbed / "result.json").exists()
         if last_step(disturbed) == STEPS:
             break
     assert killed >= 0.6 * KILLS, "the runs were too short to be killed"
@@ -125,53 +136,44 @@ def test_a_second_start_in_the_same_directory_is_refused(tmp_path: Path) -> None
         assert (tmp_path / "r" / "config.yaml").read_text() == before
     finally:
         first.kill()
-        first.communicate()
+        first.end(PATIENCE)
     # the lock died with its process
     third = start(*endless)
     wait_for_a_step(tmp_path / "r", third, last_step(tmp_path / "r"))
     third.send_signal(signal.SIGUSR1)
-    _, stderr = third.communicate(timeout=PATIENCE)
-    assert third.returncode == 75, stderr
+    ended = third.end(PATIENCE)
+    assert ended.returncode == 75, ended.stderr
 
 
-def launched_by_hand(rank: int, *arguments: object, **variables: str) -> subprocess.Popen[str]:
+def launched_by_hand(rank: int, *arguments: object, **variables: str) -> Forked:
     """One of two processes with the variables of a launcher that is not torchrun."""
     given = {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
-    return subprocess.Popen(
-        command("train", *ARGUMENTS, "--train.collective_timeout", "60", *arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment() | given | variables,
-    )
+    program = ["-m", "gzsl_dist.train", *ARGUMENTS, "--train.collective_timeout", 60, *arguments]
+    return commands.start(program, **given | variables)
 
 
 def test_bad_input_is_told_by_the_first_of_two_processes(tmp_path: Path) -> None:
     pytest.importorskip("deepspeed")
     file = tmp_path / "zero.json"
     file.write_text('{"zero_optimization": {"stage": 4}}')
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     wrong = ("--train.strategy", "deepspeed", "--train.deepspeed_config", file)
     precise = ("--train.precision", "float32", "--run.dir", tmp_path / "r")
+    meeting = meeting_point()
     both = [launched_by_hand(rank, *wrong, *precise, **meeting) for rank in (0, 1)]
-    errors = [process.communicate(timeout=PATIENCE)[1] for process in both]
-    assert [process.returncode for process in both] == [2, 2]
+    ended = [process.end(PATIENCE) for process in both]
+    errors = [process.stderr for process in ended]
+    assert [process.returncode for process in ended] == [2, 2]
     assert errors[0].startswith(f"error: train.deepspeed_config {file}: ZeRO stage 4")
     assert errors[0].count("\n") == 1
     assert errors[1] == ""
     assert not (tmp_path / "r").exists()
 
 
-def free_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
-
-
 def test_a_missing_address_is_told_once() -> None:
     both = [launched_by_hand(rank) for rank in (0, 1)]
-    errors = [process.communicate(timeout=PATIENCE)[1] for process in both]
-    assert [process.returncode for process in both] == [2, 2]
+    ended = [process.end(PATIENCE) for process in both]
+    errors = [process.stderr for process in ended]
+    assert [process.returncode for process in ended] == [2, 2]
     assert "RANK = 0, WORLD_SIZE = 2, but MASTER_ADDR, MASTER_PORT missing" in errors[0]
     assert errors[0].count("\n") == 1
     assert errors[1] == ""
@@ -189,11 +191,8 @@ def test_half_of_a_launchers_variables_is_an_error(
     variables: dict[str, str], told: str, tmp_path: Path
 ) -> None:
     """Rather than a training by this process alone, or processes that wait for each other."""
-    done = subprocess.run(
-        command("train", *ARGUMENTS, "--run.dir", tmp_path / "r"),
-        capture_output=True, text=True, timeout=PATIENCE, check=False,
-        env=environment() | variables,
-    )  # fmt: skip
+    program = ["-m", "gzsl_dist.train", *ARGUMENTS, "--run.dir", tmp_path / "r"]
+    done = commands.start(program, **variables).end(PATIENCE)
     assert told in error_line(done)
     assert not (tmp_path / "r").exists()
 
@@ -205,8 +204,9 @@ def test_a_port_in_use_is_told() -> None:
         taken.listen()
         port = str(taken.getsockname()[1])
         first = launched_by_hand(0, MASTER_ADDR="127.0.0.1", MASTER_PORT=port)
-        _, error = first.communicate(timeout=PATIENCE)
-    assert first.returncode == 2
+        ended = first.end(PATIENCE)
+    error = ended.stderr
+    assert ended.returncode == 2
     assert error.startswith("error: 2 processes cannot meet")
     assert port in error
     assert "in use" in error
@@ -219,7 +219,7 @@ def test_the_deepspeed_launcher_starts_it(tmp_path: Path) -> None:
         pytest.skip("the deepspeed launcher is not installed")
     single = ("--train.precision", "float32", "--run.dir", tmp_path / "r")
     done = subprocess.run(
-        [launcher, "--num_accelerators", "2", "--master_port", free_port(),
+        [launcher, "--num_accelerators", "2", "--master_port", meeting_point()["MASTER_PORT"],
          "--module", "gzsl_dist.train", *ARGUMENTS, "--train.strategy", "deepspeed",
          *map(str, single)],
         capture_output=True, text=True, timeout=PATIENCE, env=environment(), check=False,

@@ -15,7 +15,7 @@ from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.store import write_dataset
 
-from .commands import SMALL, error_line, run
+from .commands import SMALL, error_line, run, run_program
 
 NEW = "6"  # an unseen digit; the last class of the data set here
 
@@ -73,7 +73,7 @@ def lines_of(path: Path) -> list[dict[str, str]]:
 
 def test_predictions_are_those_that_the_run_was_scored_by(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "p.csv"
-    done = run(
+    done = run_program(
         "predict", "--run", folder / "whole", "--features", folder / "unseen.npy", "--out", out
     )
     assert done.returncode == 0, done.stderr
@@ -93,7 +93,8 @@ def test_predictions_are_those_that_the_run_was_scored_by(folder: Path, tmp_path
 def test_python_gives_the_same(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "p.csv"
     exported = tmp_path / "m.safetensors"
-    assert run("export", "--run", folder / "whole", "--out", exported).returncode == 0
+    done = run_program("export", "--run", folder / "whole", "--out", exported)
+    assert done.returncode == 0, done.stderr
     done = run("predict", "--run", exported, "--features", folder / "unseen.npy", "--out", out)
     assert done.returncode == 0, done.stderr
     model = gzsl_dist.load(folder / "whole")

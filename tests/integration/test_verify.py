@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,7 @@ from gzsl_dist.verification.check import Session
 from gzsl_dist.verification.small import small_config
 
 from ..distributed.spawn import run_processes
-from .commands import ROOT, SMALL, run, run_apart
+from .commands import ROOT, SMALL, run, run_apart, run_program
 
 ALL = [
     "devices", "versions", "clocks", "run directory", "data", "checkpoints", "disk", "locks",
@@ -36,9 +37,14 @@ ALONE = Processes(0, 1, torch.device("cpu"))
 FLOAT32 = ("--train.precision", "float32")
 
 
-def verified(*arguments: object, processes: int = 1, code: int = 0) -> dict[str, dict[str, Any]]:
+def verified(
+    *arguments: object,
+    processes: int = 1,
+    code: int = 0,
+    start: Callable[..., subprocess.CompletedProcess[str]] = run,
+) -> dict[str, dict[str, Any]]:
     """The checks by name."""
-    done = run("verify", *SMALL, *arguments, "--json", processes=processes)
+    done = start("verify", *SMALL, *arguments, "--json", processes=processes)
     assert (done.returncode == 0) == (code == 0), done.stderr
     if code and processes == 1:
         assert done.returncode == code, done.stderr
@@ -91,7 +97,7 @@ def checked_under_zero_3(processes: Processes, folder: str) -> str:
 
 
 def test_one_process(tmp_path: Path) -> None:
-    checks = verified("--run.dir", tmp_path / "r")
+    checks = verified("--run.dir", tmp_path / "r", start=run_program)
     assert "30.0 of 30 rows" in checks["negatives"]["found"]
     assert not (tmp_path / "r").exists(), "nothing is left"
 
