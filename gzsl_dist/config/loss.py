@@ -1,60 +1,40 @@
-"""Settings of the losses."""
+"""Settings of the losses: all weights, and a section of each registered loss of the embedding."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, create_model
 
-from gzsl_dist.config.section import Fraction, PositiveFloat, Section, Weight
+from gzsl_dist.config.section import Section, Weight
+from gzsl_dist.losses.registry import EmbeddingLoss, find_losses
+
+if TYPE_CHECKING:
+    from gzsl_dist.losses.prototype import PrototypeLoss
+
+LOSSES, BROKEN = find_losses(
+    ("gradient_penalty", "critic", "generator", "negatives", "wasserstein", "adversarial", "total")
+)
 
 
 class SideWeights(Section):
     """Weights of the embedding losses in one side's objective; null is the method's preset."""
 
-    prototype: Weight | None = Field(None, description="Prototypical contrastive loss.")
-    instance: Weight | None = Field(None, description="Instance contrastive loss.")
-    comparator: Weight | None = Field(None, description="Class-level comparator loss of CE-GZSL.")
-
-    @property
-    def any(self) -> bool:
-        """Whether this side has an embedding loss at all."""
-        return bool(self.prototype or self.instance or self.comparator)
+    def active(self, *compared: str) -> list[str]:
+        """Names of the losses that weigh something; if given, of those that compare such things."""
+        names = [name for name in LOSSES if getattr(self, name)]
+        return [name for name in names if not compared or LOSSES[name].compares in compared]
 
 
-class PrototypeSettings(Section):
-    """Prototypes and their loss."""
-
-    source: Literal["learned", "semantic", "ema"] = Field(
-        "semantic",
-        description="Prototypes as parameters, as a network of the semantics, or as moving means.",
-    )
-    momentum: Fraction = Field(0.9, description="Share of the old mean that stays (source ema).")
-    form: Literal["anchors", "softmax"] = Field(
-        "anchors",
-        description="Prototypes as anchors of rows (the method), or as class weights of a margin "
-        "softmax (CosFace), which has no adaptive weights.",
-    )
-    adaptive: bool | None = Field(
-        None, description="Adaptive weights (the method) or fixed ones (Proxy-Anchor)."
-    )
-    margin: Annotated[float, Field(ge=0, le=1)] = Field(0.1, description="Margin m, in [0, 1].")
-    scale: PositiveFloat = Field(10.0, description="Scale g of the similarities.")
-
-
-class InstanceSettings(Section):
-    """The instance-level contrastive loss."""
-
-    form: Literal["adaptive", "fixed", "supcon", "robust"] | None = Field(
-        None,
-        description="Adaptive weights (the method), fixed ones, SupCon (CE-GZSL), or SupCon with a "
-        "margin and a temperature of each instance's own.",
-    )
-    margin: Annotated[float, Field(ge=0, le=1)] = Field(0.1, description="Margin m, in [0, 1].")
-    scale: PositiveFloat = Field(10.0, description="Scale g of the similarities.")
-    temperature: PositiveFloat = Field(0.1, description="Temperature of SupCon.")
-    radius: PositiveFloat = Field(
-        2.0, description="Form robust: how far the weights of rows may be from equal, in nats."
+if not TYPE_CHECKING:
+    SideWeights = create_model(
+        "SideWeights",
+        __base__=SideWeights,
+        __module__=__name__,
+        **{
+            name: (Weight | None, Field(None, description=(loss.__doc__ or name).splitlines()[0]))
+            for name, loss in LOSSES.items()
+        },
     )
 
 
@@ -73,6 +53,25 @@ class LossSettings(Section):
         description="Rows compared: those of all processes, or of each process alone (an ablation: "
         "results then depend on the number of processes).",
     )
-    prototype: PrototypeSettings = Field(default_factory=PrototypeSettings)
-    instance: InstanceSettings = Field(default_factory=InstanceSettings)
-    comparator_temperature: PositiveFloat = Field(0.1, description="Temperature of the comparator.")
+    if TYPE_CHECKING:
+        prototype: PrototypeLoss = Field(default_factory=PrototypeLoss)
+
+    def of(self, name: str) -> EmbeddingLoss:
+        """A loss of the embedding, as it is set."""
+        kind = LOSSES[name]
+        if not kind.flat:
+            return getattr(self, name)  # type: ignore[no-any-return]
+        return kind(**{field: getattr(self, f"{name}_{field}") for field in kind.model_fields})
+
+
+if not TYPE_CHECKING:
+    _fields: dict[str, Any] = {}
+    for _name, _loss in LOSSES.items():
+        if _loss.flat:
+            for _field, _info in _loss.model_fields.items():
+                _fields[f"{_name}_{_field}"] = (_info.annotation, _info)
+        else:
+            _fields[_name] = (_loss, Field(default_factory=_loss))
+    LossSettings = create_model(
+        "LossSettings", __base__=LossSettings, __module__=__name__, **_fields
+    )

@@ -1,58 +1,42 @@
 """What each method is: the loss weights and forms that `method` fills in.
 
-A preset fills in only what nobody gave, so every weight stays a setting of its own.
+A preset fills in only what nobody gave, so every weight stays a setting of its own. A loss that a
+preset does not name has weight 0.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "iapc": {
-        "loss": {
-            "critic": {"prototype": 1.0, "instance": 1.0, "comparator": 1.0},
-            "generator": {"prototype": 1.0, "instance": 1.0, "comparator": 1.0},
-            "prototype": {"adaptive": True},
-            "instance": {"form": "adaptive"},
-        },
-        "evaluation": {"space": "h"},
-    },
-    "proxy_anchor": {
-        "loss": {
-            "critic": {"prototype": 1.0, "instance": 0.0, "comparator": 0.0},
-            "generator": {"prototype": 1.0, "instance": 0.0, "comparator": 0.0},
-            "prototype": {"adaptive": False},
-            "instance": {"form": "fixed"},
-        },
-        "evaluation": {"space": "h"},
-    },
-    "supcon": {
-        "loss": {
-            "critic": {"prototype": 0.0, "instance": 1.0, "comparator": 0.0},
-            "generator": {"prototype": 0.0, "instance": 1.0, "comparator": 0.0},
-            "prototype": {"adaptive": False},
-            "instance": {"form": "supcon"},
-        },
-        "evaluation": {"space": "h"},
-    },
-    "ce_gzsl": {
-        "loss": {
-            "critic": {"prototype": 0.0, "instance": 1.0, "comparator": 1.0},
-            "generator": {"prototype": 0.0, "instance": 0.001, "comparator": 0.001},
-            "prototype": {"adaptive": False},
-            "instance": {"form": "supcon"},
-        },
-        "evaluation": {"space": "h"},
-    },
-    "wgan": {
-        "loss": {
-            "critic": {"prototype": 0.0, "instance": 0.0, "comparator": 0.0},
-            "generator": {"prototype": 0.0, "instance": 0.0, "comparator": 0.0},
-            "prototype": {"adaptive": False},
-            "instance": {"form": "fixed"},
-        },
-        "evaluation": {"space": "x"},
-    },
+Weights = dict[str, float]
+
+
+def _preset(
+    critic: Weights,
+    generator: Weights | None = None,
+    *,
+    form: str,
+    adaptive: bool = False,
+    space: str = "h",
+) -> dict[str, Any]:
+    """Weights of the critic's side, and of the generator's where they differ."""
+    forms = {"prototype": {"adaptive": adaptive}, "instance": {"form": form}}
+    weights = {"critic": critic, "generator": critic if generator is None else generator}
+    return {"loss": weights | forms, "evaluation": {"space": space}}
+
+
+PRESETS = {
+    "iapc": _preset(
+        {"prototype": 1.0, "instance": 1.0, "comparator": 1.0}, form="adaptive", adaptive=True
+    ),
+    "proxy_anchor": _preset({"prototype": 1.0}, form="fixed"),
+    "supcon": _preset({"instance": 1.0}, form="supcon"),
+    "ce_gzsl": _preset(
+        {"instance": 1.0, "comparator": 1.0},
+        {"instance": 0.001, "comparator": 0.001},
+        form="supcon",
+    ),
+    "wgan": _preset({}, form="fixed", space="x"),
 }
 """What `method` fills in where nothing else is given. All methods share one harness."""
 

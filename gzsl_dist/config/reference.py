@@ -39,7 +39,7 @@ def reference() -> str:
     lines += ["", "## Presets", "", f"| setting | {' | '.join(presets)} |"]
     lines.append("|---|" + "---|" * len(presets))
     for name in flat(PRESETS["iapc"]):
-        cells = " | ".join(str(_plain(values[name])) for values in presets.values())
+        cells = " | ".join(str(_plain(values.get(name, 0.0))) for values in presets.values())
         lines.append(f"| `{name}` | {cells} |")
     text = "\n".join(lines) + "\n"
     return text.replace("|\n## ", "|\n\n## ")

@@ -14,12 +14,13 @@ from pydantic import Field, model_validator
 
 from gzsl_dist.config.data import DataSettings, RunSettings
 from gzsl_dist.config.evaluation import EvaluationSettings
-from gzsl_dist.config.loss import LossSettings, SideWeights
+from gzsl_dist.config.loss import BROKEN, LOSSES, LossSettings
 from gzsl_dist.config.model import ModelSettings
 from gzsl_dist.config.nested import fill
 from gzsl_dist.config.presets import PRESETS
 from gzsl_dist.config.section import Section
 from gzsl_dist.config.train import CheckpointSettings, LogSettings, TrainSettings
+from gzsl_dist.errors import InputError
 
 FREE_TO_DIFFER = (
     "run",
@@ -68,15 +69,18 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, values: Any) -> Any:
+        if BROKEN:
+            raise InputError(BROKEN)
         if isinstance(values, dict):
             method = values.get("method", cls.model_fields["method"].default)
             if isinstance(method, str) and method in PRESETS:
-                return fill(PRESETS[method], values)
+                unweighted = dict.fromkeys(("critic", "generator"), dict.fromkeys(LOSSES, 0.0))
+                return fill({"loss": unweighted}, fill(PRESETS[method], values))
         return values
 
     @model_validator(mode="after")
     def _check_losses(self) -> Config:
-        for name in SideWeights.model_fields:
+        for name in LOSSES:
             if getattr(self.loss.generator, name) and not getattr(self.loss.critic, name):
                 raise ValueError(
                     f"loss.generator.{name} is {getattr(self.loss.generator, name)} but "
@@ -84,17 +88,17 @@ class Config(Section):
                     "itself; set both"
                 )
         weights, source = self.loss.critic, self.loss.prototype.source
-        if self.loss.negatives == "local" and weights.prototype and source == "ema":
+        if self.loss.negatives == "local" and weights.active("prototypes") and source == "ema":
             raise ValueError(
                 "loss.negatives local and loss.prototype.source ema do not go together: each "
                 "process would have its own means; use learned or semantic"
             )
-        if self.evaluation.space != "x" and not weights.any:
+        if self.evaluation.space != "x" and not weights.active():
             raise ValueError(
                 f"evaluation.space is {self.evaluation.space} but no embedding loss has a weight; "
                 "use x"
             )
-        if self.evaluation.space == "u" and not (weights.prototype or weights.instance):
+        if self.evaluation.space == "u" and not weights.active("prototypes", "rows"):
             raise ValueError("evaluation.space u needs loss.critic.prototype or .instance; use h")
         if (self.evaluation.calibration == "fixed") == (self.evaluation.calibration_factor is None):
             raise ValueError(

@@ -99,9 +99,9 @@ def read_representation(directory: Path) -> dict[str, Any] | None:
 def space_of(config: Config) -> str:
     """The contrastive space ``u`` where the method trains it, else ``h``, else features ``x``."""
     losses = config.loss.critic
-    if losses.prototype or losses.instance:
+    if losses.active("prototypes", "rows"):
         return "u"
-    return "h" if losses.any else "x"
+    return "h" if losses.active() else "x"
 
 
 def sample_rows(labels: Tensor, classes: Sequence[int]) -> Tensor:

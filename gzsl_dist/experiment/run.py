@@ -21,6 +21,7 @@ from gzsl_dist.monitoring.tables import print_result
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.run.result import Result
 from gzsl_dist.run.state import recorded_state
+from gzsl_dist.training.callbacks import callback_classes
 from gzsl_dist.training.resume import earlier_checkpoints
 from gzsl_dist.training.stop_signal import StopSignal
 
@@ -46,6 +47,7 @@ def run(config: Config, processes: Processes, stop: StopSignal) -> Result | None
     processes.agree(settings, "give all processes the same configuration file and options")
     strategy = processes.together(lambda: choose_strategy(config.train, processes))
     processes.once(lambda: earlier_checkpoints(config.train.resume))
+    processes.together(lambda: processes.is_first and callback_classes(config.train.callbacks))
     dataset = processes.together(lambda: load_dataset(config.data.path, config.data.in_memory))
     processes.agree(
         {

@@ -7,11 +7,52 @@ of that loss over the global batch is our reconstruction.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn.functional import logsigmoid, pad
+from math import inf
+from typing import TYPE_CHECKING, Literal
 
-from gzsl_dist.losses.weights import pair_logits
+from pydantic import Field
+
+from gzsl_dist.losses.registry import EmbeddingLoss, Margin, Positive
+from gzsl_dist.losses.robust import robust_loss
+from gzsl_dist.losses.similarities import anchor_block, pair_logits, rows_with_positive
+from gzsl_dist.losses.supcon import supcon_loss
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class InstanceLoss(EmbeddingLoss):
+    """Instance contrastive loss."""
+
+    name = "instance"
+    compares = "rows"
+
+    form: Literal["adaptive", "fixed", "supcon", "robust"] | None = Field(
+        None,
+        description="Adaptive weights (the method), fixed ones, SupCon (CE-GZSL), or SupCon with a "
+        "margin and a temperature of each instance's own.",
+    )
+    margin: Margin = Field(0.1, description="Margin m, in [0, 1].")
+    scale: Positive = Field(10.0, description="Scale g of the similarities.")
+    temperature: Positive = Field(0.1, description="Temperature of SupCon.")
+    radius: Positive = Field(
+        2.0,
+        description="Form robust: how far the weights of rows may be from equal, in nats.",
+    )
+
+    def __call__(self, embeddings: Tensor, labels: Tensor, *, anchors: slice) -> Tensor:
+        """The configured form of the loss of some anchors."""
+        margin = self.margin
+        if self.form == "robust":
+            return robust_loss(
+                embeddings, labels, margin=margin, radius=self.radius, anchors=anchors
+            )
+        if self.form == "supcon":
+            return supcon_loss(embeddings, labels, temperature=self.temperature, anchors=anchors)
+        adaptive, scale = self.form == "adaptive", self.scale
+        return instance_loss(
+            embeddings, labels, margin=margin, scale=scale, adaptive=adaptive, anchors=anchors
+        )
 
 
 def instance_loss(
@@ -44,38 +85,15 @@ def instance_loss(
     Returns:
         Scalar >= 0; 0 where no row has a positive, or none a negative.
     """
+    from torch.nn.functional import logsigmoid
+
     similarity, same, other = anchor_block(embeddings, labels, anchors)
     attract, repel = pair_logits(similarity, margin=margin, scale=scale, adaptive=adaptive)
     usable = (same.any(dim=1) & other.any(dim=1))[:, None]
     # A row without positives or negatives has an empty sum, whose logarithm has no gradient:
     # its logits become 0 and its term is dropped.
-    attract = torch.where(usable, attract.masked_fill(~same, -torch.inf), 0)
-    repel = torch.where(usable, repel.masked_fill(~other, -torch.inf), 0)
-    exponent = torch.logsumexp(attract, dim=1) + torch.logsumexp(repel, dim=1)
-    terms = torch.where(usable[:, 0], -logsigmoid(-exponent), 0)
+    attract = attract.masked_fill(~same, -inf).where(usable, 0)
+    repel = repel.masked_fill(~other, -inf).where(usable, 0)
+    exponent = attract.logsumexp(dim=1) + repel.logsumexp(dim=1)
+    terms = (-logsigmoid(-exponent)).where(usable[:, 0], 0)
     return terms.sum() / rows_with_positive(labels)
-
-
-def anchor_block(
-    embeddings: Tensor, labels: Tensor, anchors: slice | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Similarities of the anchor rows with all rows, and masks of positives and negatives.
-
-    Returns:
-        ``(anchors, batch)`` each: similarity, same class and not the row itself, other class.
-    """
-    rows = slice(0, len(labels)) if anchors is None else anchors
-    similarity = embeddings[rows] @ embeddings.T
-    same = labels[rows, None] == labels[None, :]
-    other = ~same
-    index = torch.arange(len(labels), device=labels.device)
-    itself = index[rows, None] == index[None, :]
-    return similarity, same & ~itself, other
-
-
-def rows_with_positive(labels: Tensor) -> Tensor:
-    """Number of rows of the global batch whose class occurs again, at least 1 (a divisor)."""
-    ordered = labels.sort().values
-    again = ordered[1:] == ordered[:-1]  # as the row before, in the order of labels
-    repeated = pad(again, (1, 0)) | pad(again, (0, 1))
-    return repeated.sum().clamp_min(1)

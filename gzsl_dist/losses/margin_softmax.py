@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-from torch.nn.functional import cross_entropy, one_hot
+from typing import TYPE_CHECKING
 
-from gzsl_dist.models.precision import at_least_float32
+from gzsl_dist.losses.similarities import at_least_float32
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def margin_softmax_loss(
@@ -35,6 +37,8 @@ def margin_softmax_loss(
     Returns:
         Scalar >= 0 in float32 or better.
     """
+    from torch.nn.functional import cross_entropy, one_hot
+
     similarity = at_least_float32(embeddings @ prototypes.T)
     own = one_hot(labels, len(prototypes)).to(similarity.dtype)
     loss: Tensor = cross_entropy(scale * (similarity - margin * own), labels, reduction="sum")

@@ -7,10 +7,56 @@ with prototypes as anchors, and the adaptive weights of Circle loss (Sun et al.,
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal
 
-from gzsl_dist.losses.weights import pair_logits
+from pydantic import Field
+
+from gzsl_dist.losses.margin_softmax import margin_softmax_loss
+from gzsl_dist.losses.registry import EmbeddingLoss, Margin, Positive
+from gzsl_dist.losses.similarities import pair_logits
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class PrototypeLoss(EmbeddingLoss):
+    """Prototypical contrastive loss."""
+
+    name = "prototype"
+    compares = "prototypes"
+
+    source: Literal["learned", "semantic", "ema"] = Field(
+        "semantic",
+        description="Prototypes as parameters, as a network of the semantics, or as moving means.",
+    )
+    momentum: float = Field(
+        0.9, ge=0, lt=1, description="Share of the old mean that stays (source ema)."
+    )
+    form: Literal["anchors", "softmax"] = Field(
+        "anchors",
+        description="Prototypes as anchors of rows (the method), or as class weights of a margin "
+        "softmax (CosFace), which has no adaptive weights.",
+    )
+    adaptive: bool | None = Field(
+        None, description="Adaptive weights (the method) or fixed ones (Proxy-Anchor)."
+    )
+    margin: Margin = Field(0.1, description="Margin m, in [0, 1].")
+    scale: Positive = Field(10.0, description="Scale g of the similarities.")
+
+    @property
+    def by_class(self) -> bool:
+        """A softmax needs all classes of a row; prototypes as anchors are shared out."""
+        return self.form == "anchors"
+
+    def __call__(
+        self, embeddings: Tensor, labels: Tensor, prototypes: Tensor, **part: Any
+    ) -> Tensor:
+        """The configured form of the loss of some rows, or of some classes."""
+        inputs, margin, scale = (embeddings, labels, prototypes), self.margin, self.scale
+        if self.form == "softmax":
+            return margin_softmax_loss(*inputs, margin=margin, scale=scale, **part)
+        adaptive = bool(self.adaptive)
+        return prototype_loss(*inputs, margin=margin, scale=scale, adaptive=adaptive, **part)
 
 
 def prototype_loss(
@@ -49,6 +95,8 @@ def prototype_loss(
     Returns:
         Scalar >= 0 in float32 or better; 0 for an empty share.
     """
+    import torch
+
     count = len(prototypes) if class_count is None else class_count
     first = 0 if classes is None else classes.start
     similarity = prototypes @ embeddings.T  # (classes, batch)
@@ -64,6 +112,8 @@ def prototype_loss(
 
 def log1p_sum_exp(logits: Tensor) -> Tensor:
     """``log(1 + sum_j exp(logits_ij))`` for each row, stable; an all ``-inf`` row gives 0."""
+    import torch
+
     zero = logits.new_zeros(len(logits), 1)
     result: Tensor = torch.logsumexp(torch.cat([zero, logits], dim=1), dim=1)
     return result

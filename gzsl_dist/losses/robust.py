@@ -8,11 +8,13 @@ al., NeurIPS 2020), so that a margin between positives and negatives has a meani
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from math import inf
+from typing import TYPE_CHECKING
 
-from gzsl_dist.losses.instance import anchor_block, rows_with_positive
-from gzsl_dist.models.precision import at_least_float32
+from gzsl_dist.losses.similarities import anchor_block, at_least_float32, rows_with_positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LOWEST, HIGHEST = 0.01, 10.0
 """Temperatures that an instance may have."""
@@ -50,14 +52,14 @@ def robust_loss(
     similarity, same, other = anchor_block(embeddings, labels, anchors)
     similarity = at_least_float32(similarity)
     positives = same.sum(dim=1)
-    own = torch.where(same, similarity, 0).sum(dim=1) / positives.clamp_min(1)
+    own = similarity.where(same, 0).sum(dim=1) / positives.clamp_min(1)
     distance = similarity + margin * other - own[:, None]
-    distance = distance.masked_fill(~(same | other), -torch.inf)
+    distance = distance.masked_fill(~(same | other), -inf)
     usable = positives > 0
-    distance = torch.where(usable[:, None], distance, 0)  # what is dropped has a gradient as well
+    distance = distance.where(usable[:, None], 0)  # what is dropped has a gradient as well
     temperature = best_temperature(distance.detach(), radius)
     log_mean = (distance / temperature[:, None]).logsumexp(dim=1) - log_count(distance)
-    terms = torch.where(usable, temperature * (log_mean + radius), 0)
+    terms = (temperature * (log_mean + radius)).where(usable, 0)
     return terms.sum() / rows_with_positive(labels)
 
 
@@ -67,8 +69,8 @@ def best_temperature(distance: Tensor, radius: float) -> Tensor:
     The slope in t is ``r - KL(softmax(d / t) | uniform)``, which grows with t. Entries of minus
     infinity are no part of a row.
     """
-    lowest = torch.full_like(distance[:, 0], LOWEST).log()
-    highest = torch.full_like(lowest, HIGHEST).log()
+    lowest = distance.new_full(distance.shape[:1], LOWEST).log()
+    highest = distance.new_full(distance.shape[:1], HIGHEST).log()
     entries = log_count(distance)
     for _ in range(HALVINGS):
         middle = (lowest + highest) / 2
@@ -76,8 +78,8 @@ def best_temperature(distance: Tensor, radius: float) -> Tensor:
         share = logits.softmax(dim=1)
         mean = (share * logits.masked_fill(share == 0, 0)).sum(dim=1)
         too_low = mean - (logits.logsumexp(dim=1) - entries) > radius  # their divergence
-        lowest = torch.where(too_low, middle, lowest)
-        highest = torch.where(too_low, highest, middle)
+        lowest = middle.where(too_low, lowest)
+        highest = highest.where(too_low, middle)
     return ((lowest + highest) / 2).exp()
 
 

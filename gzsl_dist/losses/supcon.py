@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from math import inf
+from typing import TYPE_CHECKING
 
-from gzsl_dist.losses.instance import anchor_block, rows_with_positive
-from gzsl_dist.models.precision import at_least_float32
+from gzsl_dist.losses.similarities import anchor_block, at_least_float32, rows_with_positive
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def supcon_loss(
@@ -31,9 +33,9 @@ def supcon_loss(
     """
     similarity, same, other = anchor_block(embeddings, labels, anchors)
     similarity = at_least_float32(similarity)
-    logits = (similarity / temperature).masked_fill(~(same | other), -torch.inf)
+    logits = (similarity / temperature).masked_fill(~(same | other), -inf)
     positives = same.sum(dim=1)
-    normalizer = torch.logsumexp(torch.where((positives > 0)[:, None], logits, 0), dim=1)
-    attraction = torch.where(same, logits, 0).sum(dim=1) / positives.clamp_min(1)
-    terms = torch.where(positives > 0, normalizer - attraction, 0)
+    normalizer = logits.where((positives > 0)[:, None], 0).logsumexp(dim=1)
+    attraction = logits.where(same, 0).sum(dim=1) / positives.clamp_min(1)
+    terms = (normalizer - attraction).where(positives > 0, 0)
     return terms.sum() / rows_with_positive(labels)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from gzsl_dist.models.precision import at_least_float32
+from gzsl_dist.losses.similarities import at_least_float32
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def wasserstein_loss(real_scores: Tensor, fake_scores: Tensor, total: int) -> Tensor:
@@ -39,6 +41,8 @@ def gradient_penalty(gradient: Tensor, total: int) -> Tensor:
     Returns:
         Scalar >= 0. A zero gradient gives 1 and a zero (not NaN) derivative.
     """
+    import torch
+
     norm = torch.linalg.vector_norm(at_least_float32(gradient), dim=1)
     penalty: Tensor = (norm - 1).square().sum() / total
     return penalty

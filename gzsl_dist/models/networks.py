@@ -59,11 +59,11 @@ def build_networks(
         critic = Critic(feature_dim, semantic_dim, sizes.critic_hidden)
         embedding = comparator = None
         prototypes: Prototypes | None = None
-        if loss.critic.any:
+        if loss.critic.active():
             embedding = Embedding(feature_dim, sizes.embedding_dim, sizes.projection_dim)
             # Without a loss in the contrastive space, its layer would wait for a gradient.
-            embedding.project.requires_grad_(bool(loss.critic.prototype or loss.critic.instance))
-        if loss.critic.prototype:
+            embedding.project.requires_grad_(bool(loss.critic.active("prototypes", "rows")))
+        if loss.critic.active("prototypes"):
             source = loss.prototype.source
             if source == "learned":
                 prototypes = LearnedPrototypes(seen_count, sizes.projection_dim)
@@ -75,7 +75,7 @@ def build_networks(
                 prototypes = MeanPrototypes(
                     seen_count, sizes.projection_dim, loss.prototype.momentum
                 )
-        if loss.critic.comparator:
+        if loss.critic.active("classes"):
             comparator = Comparator(sizes.embedding_dim, semantic_dim, sizes.comparator_hidden)
         networks = Networks(generator, critic, embedding, prototypes, comparator)
     return networks.to(network_dtype(config.train.precision))

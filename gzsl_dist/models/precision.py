@@ -5,15 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor
 
-
-def at_least_float32(values: Tensor) -> Tensor:
-    """Raise half precision to float32; leave float32 and float64 as they are.
-
-    Losses are computed so, whatever precision the networks ran in.
-    """
-    return values if values.element_size() >= 4 else values.float()
+from gzsl_dist.losses.similarities import at_least_float32 as at_least_float32
 
 
 def network_dtype(precision: str) -> torch.dtype:

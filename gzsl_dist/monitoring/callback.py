@@ -42,6 +42,10 @@ class Callback:
     def start(self, training: Training) -> None:
         """A training begins or resumes."""
 
+    def measure(self, step: int, scored: ScoredProblem) -> Mapping[str, float]:
+        """What a line of metrics.jsonl and TensorBoard also hold, of validation rows."""
+        return {}
+
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         """After `step` steps, a line of metrics.jsonl; tags as in docs/monitoring.md."""
 

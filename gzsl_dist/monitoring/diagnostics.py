@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.evaluation.synthetic import rows_of_class
-from gzsl_dist.losses.weights import adaptive_weights
+from gzsl_dist.losses.similarities import adaptive_weights
 from gzsl_dist.models.networks import Networks
 
 SAMPLE_CLASSES, SAMPLE_ROWS = 40, 12

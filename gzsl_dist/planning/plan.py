@@ -131,15 +131,15 @@ def similarity_blocks(config: Config, shape: DataShape, world_size: int) -> dict
     size = 8 if config.train.precision == "float64" else 4  # losses are never in half precision
     critic, generator = config.loss.critic, config.loss.generator
 
-    def block(weight: float | None, rows: int, columns: int) -> int:
-        return size * -(-rows // world_size) * columns if weight else 0
+    def block(losses: list[str], rows: int, columns: int) -> int:
+        return size * -(-rows // world_size) * columns if losses else 0
 
     largest = size * chunks.CHUNK
     return {
-        "prototypes, C/W x B": min(block(critic.prototype, classes, batch), largest),
-        "instances, critic, B/W x B": min(block(critic.instance, batch, batch), largest),
+        "prototypes, C/W x B": min(block(critic.active("prototypes"), classes, batch), largest),
+        "instances, critic, B/W x B": min(block(critic.active("rows"), batch, batch), largest),
         "instances, generator, 2B/W x 2B": min(
-            block(generator.instance, 2 * batch, 2 * batch), largest
+            block(generator.active("rows"), 2 * batch, 2 * batch), largest
         ),
-        "comparator, B/W x C": block(critic.comparator, batch, classes),
+        "comparator, B/W x C": block(critic.active("classes"), batch, classes),
     }

@@ -113,6 +113,15 @@ class OfFirstProcess(LoopCallback):
         """See `Callback`."""
         self._call(lambda callback: callback.start(training))
 
+    def evaluated(
+        self, step: int, networks: Networks, scored: ScoredProblem | None
+    ) -> dict[str, float]:
+        """`Callback.measure` of validation rows, on the first process, which alone logs."""
+        found: dict[str, float] = {}
+        if scored is not None:
+            self._call(lambda callback: found.update(callback.measure(step, scored)))
+        return found
+
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         """See `Callback`."""
         self._call(lambda callback: callback.log(step, dict(figures)))
@@ -128,17 +137,18 @@ class OfFirstProcess(LoopCallback):
 
 
 def user_callbacks(names: Sequence[str], processes: Processes) -> list[LoopCallback]:
-    """What `train.callbacks` names; errors as of `load_callbacks`, on every process."""
+    """What `train.callbacks` names; errors as of `callback_classes`, on every process."""
+    first = processes.is_first
 
-    def load() -> Sequence[Callback | None]:
-        return load_callbacks(names) if processes.is_first else [None] * len(names)
+    def make() -> Sequence[Callback | None]:
+        return [each() for each in callback_classes(names)] if first else [None] * len(names)
 
-    found = processes.together(load) if names else []
+    found = processes.together(make) if names else []
     return [OfFirstProcess(each, processes) for each in found]
 
 
-def load_callbacks(names: Sequence[str]) -> list[Callback]:
-    """An instance of each class.
+def callback_classes(names: Sequence[str]) -> list[type[Callback]]:
+    """The classes of that name.
 
     Args:
         names: as ``package.module.Class``; modules beside the current directory count where
@@ -151,16 +161,15 @@ def load_callbacks(names: Sequence[str]) -> list[Callback]:
     for name in names:
         module, _, attribute = name.rpartition(".")
         try:
-            made = getattr(importlib.import_module(module), attribute)()
+            found.append(getattr(importlib.import_module(module), attribute))
         except Exception as error:  # whatever importing a user's code raises
             reason = " ".join(str(error).split()) or type(error).__name__
             raise InputError(
                 f"train.callbacks {name}: cannot be loaded ({reason}); name a class that can be "
                 "imported, as package.module.Class"
             ) from error
-        if not isinstance(made, Callback):
+        if not (isinstance(found[-1], type) and issubclass(found[-1], Callback)):
             raise InputError(
                 f"train.callbacks {name}: is no subclass of gzsl_dist.training.callbacks.Callback"
             )
-        found.append(made)
     return found

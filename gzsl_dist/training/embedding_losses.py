@@ -2,202 +2,119 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from gzsl_dist.config import Config, InstanceSettings, PrototypeSettings, SideWeights
+from gzsl_dist.config import Config
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.losses.comparator import comparator_loss
-from gzsl_dist.losses.instance import instance_loss
-from gzsl_dist.losses.margin_softmax import margin_softmax_loss
-from gzsl_dist.losses.prototype import prototype_loss
-from gzsl_dist.losses.robust import robust_loss
-from gzsl_dist.losses.supcon import supcon_loss
-from gzsl_dist.models.networks import Networks, Prototypes
+from gzsl_dist.losses.registry import EmbeddingLoss
+from gzsl_dist.models.networks import Networks
 from gzsl_dist.models.precision import network_precision
 from gzsl_dist.training.chunks import in_chunks
 
 Losses = dict[str, Tensor]
 
 
-def row_losses(
-    networks: Networks,
-    config: Config,
-    weights: SideWeights,
-    hidden: Tensor,
-    labels: Tensor,
-    semantics: Tensor,
-) -> Losses:
-    """The embedding losses that compare rows with classes only, before weighting.
+class EmbeddingLosses:
+    """The registered losses that weigh something on a side; no other is computed.
 
     Args:
         networks: all networks.
-        config: temperature, batch size and precision.
-        weights: what this side weighs; losses of weight 0 are not computed.
-        hidden: ``(rows, embedding_dim)`` of any part of the global batch.
-        labels: ``(rows,)``.
         semantics: ``(seen classes, d_a)``.
-    """
-    if not weights.comparator or networks.comparator is None:
-        return {}
-    with network_precision(config.train.precision, hidden.device):
-        scores = networks.comparator(hidden, semantics)
-    return {
-        "comparator": comparator_loss(
-            scores,
-            labels,
-            temperature=config.loss.comparator_temperature,
-            total=config.train.batch_size,
-        )
-    }
-
-
-def batch_losses(
-    networks: Networks,
-    config: Config,
-    weights: SideWeights,
-    processes: Processes,
-    *,
-    projected: Tensor,
-    labels: Tensor,
-    semantics: Tensor,
-    others: Tensor | None = None,
-    move_means: bool,
-) -> Losses:
-    """This process's parts of the losses that compare rows with each other, before weighting.
-
-    One gather with gradient serves prototypes and instances. Each process then computes a share
-    of the prototypes' classes and of the anchors, ``batch x classes / processes`` and ``batch^2 /
-    processes`` similarities in chunks (`in_chunks`); the parts of all processes add up.
-
-    Args:
-        networks: all networks.
-        config: margins, scales, temperatures and batch size.
-        weights: what this side weighs; losses of weight 0 are not computed.
+        config: weights, settings of the losses, batch size and precision.
         processes: the job.
-        projected: ``(slots, d_u)``, unit vectors of this process's rows.
-        labels: ``(slots,)``.
-        semantics: ``(seen classes, d_a)``.
-        others: ``(slots, d_u)`` of other rows of the same labels, for the instance loss only.
-        move_means: whether prototypes that are moving means take this batch in.
+        side: whose weights.
     """
-    losses: Losses = {}
-    if not (weights.prototype or weights.instance):
-        return losses
-    settings = config.loss
-    batch_size = config.train.batch_size
-    if settings.negatives == "local":
-        batch_size, processes = len(labels), Processes(0, 1, processes.device)
-    sizes = processes.sizes(batch_size)
-    everyone = processes.gather(projected, sizes, gradient=True)
-    everyone_labels = processes.gather(labels, sizes)
-    if weights.prototype and networks.prototypes is not None:
-        losses["prototype"] = prototype_term(
-            settings.prototype,
-            networks.prototypes,
-            processes,
-            semantics,
-            own=(projected, labels),
-            batch=(everyone, everyone_labels),
-            move_means=move_means,
-        )
-    if weights.instance:
-        rows, labels_of_rows = everyone, everyone_labels
+
+    def __init__(
+        self,
+        networks: Networks,
+        semantics: Tensor,
+        config: Config,
+        processes: Processes,
+        side: Literal["critic", "generator"],
+    ) -> None:
+        self._networks, self._semantics, self._config = networks, semantics, config
+        self._processes, self._side = processes, side
+        self.weights = getattr(config.loss, side)
+        losses = {name: config.loss.of(name) for name in self.weights.active()}
+        self.any = bool(losses)
+        self._of_rows = {n: loss for n, loss in losses.items() if loss.compares == "classes"}
+        self._of_batch = {n: loss for n, loss in losses.items() if loss.compares != "classes"}
+
+    def of_rows(self, hidden: Tensor, labels: Tensor) -> Losses:
+        """Those that compare rows with classes only, before weighting.
+
+        Args:
+            hidden: ``(rows, embedding_dim)`` of any part of the global batch.
+            labels: ``(rows,)``.
+        """
+        if not self._of_rows or self._networks.comparator is None:
+            return {}
+        with network_precision(self._config.train.precision, hidden.device):
+            scores = self._networks.comparator(hidden, self._semantics)
+        total = self._config.train.batch_size
+        return {name: loss(scores, labels, total=total) for name, loss in self._of_rows.items()}
+
+    def of_batch(self, projected: Tensor, labels: Tensor, others: Tensor | None = None) -> Losses:
+        """This process's parts of those that compare rows with each other, before weighting.
+
+        One gather with gradient serves prototypes and instances. Each process then computes a share
+        of the prototypes' classes and of the anchors, ``batch x classes / processes`` and ``batch^2
+        / processes`` similarities in chunks (`in_chunks`); the parts of all processes add up. On
+        the critic's side, prototypes that are moving means take the batch in.
+
+        Args:
+            projected: ``(slots, d_u)``, unit vectors of this process's rows.
+            labels: ``(slots,)``.
+            others: ``(slots, d_u)`` of other rows of the same labels, for losses of rows with rows.
+        """
+        if not self._of_batch:
+            return {}
+        processes, batch_size = self._processes, self._config.train.batch_size
+        if self._config.loss.negatives == "local":
+            batch_size, processes = len(labels), Processes(0, 1, processes.device)
+        sizes = processes.sizes(batch_size)
+        batch = processes.gather(projected, sizes, gradient=True)
+        batch_labels = processes.gather(labels, sizes)
+        rows, row_labels = batch, batch_labels
         if others is not None:
-            rows = torch.cat([everyone, processes.gather(others, sizes)])
-            labels_of_rows = everyone_labels.repeat(2)
-        losses["instance"] = in_chunks(
-            lambda some, rows: instance_term(settings.instance, rows, labels_of_rows, some),
-            processes.share(len(rows)),
-            len(rows),
-            rows,
-        )
-    part = batch_size / config.train.batch_size  # of the global batch: 1 but for local negatives
-    return {name: part * loss for name, loss in losses.items()}
+            rows = torch.cat([batch, processes.gather(others, sizes)])
+            row_labels = batch_labels.repeat(2)
+        class_count = len(self._semantics)
+        own = processes.share(class_count)
+        of_prototypes = [loss for loss in self._of_batch.values() if loss.compares == "prototypes"]
+        made = own if all(loss.by_class for loss in of_prototypes) else slice(0, class_count)
+        if of_prototypes and self._networks.prototypes is not None:
+            moving = (batch, batch_labels) if self._side == "critic" else None
+            prototypes = self._networks.prototypes(self._semantics, made, moving)
 
+        def part(loss: EmbeddingLoss) -> Tensor:
+            if loss.compares == "rows":
+                return in_chunks(
+                    lambda some, rows: loss(rows, row_labels, anchors=some),
+                    processes.share(len(rows)), len(rows), rows,
+                )  # fmt: skip
+            if loss.by_class:
+                return in_chunks(
+                    lambda some, batch, prototypes: loss(
+                        batch,
+                        batch_labels,
+                        prototypes[some.start - made.start : some.stop - made.start],
+                        classes=some,
+                        class_count=class_count,
+                    ),
+                    own, batch_size, batch, prototypes,
+                )  # fmt: skip
+            return in_chunks(
+                lambda some, batch, prototypes: loss(
+                    batch[some], batch_labels[some], prototypes, total=batch_size
+                ),
+                processes.share(batch_size), class_count, batch, prototypes,
+            )  # fmt: skip
 
-def prototype_term(
-    settings: PrototypeSettings,
-    source: Prototypes,
-    processes: Processes,
-    semantics: Tensor,
-    *,
-    own: tuple[Tensor, Tensor],
-    batch: tuple[Tensor, Tensor],
-    move_means: bool,
-) -> Tensor:
-    """This process's part of the prototypical loss in the configured form.
-
-    Anchors are shared out by class. A softmax needs all classes of a row, so it is by rows.
-
-    Args:
-        settings: form, margin and scale.
-        source: of the prototypes.
-        processes: the job.
-        semantics: ``(seen classes, d_a)``.
-        own: ``(slots, d_u)`` unit vectors of this process's rows, and their labels.
-        batch: ``(rows, d_u)`` of all processes' rows, and their labels.
-        move_means: whether prototypes that are moving means take this batch in.
-    """
-    margin, scale = settings.margin, settings.scale
-    (mine, labels), (everyone, everyone_labels) = own, batch
-    moving = batch if move_means else None
-    if settings.form == "softmax":
-        prototypes = source(semantics, slice(0, len(semantics)), moving)
-        return in_chunks(
-            lambda some, mine, prototypes: margin_softmax_loss(
-                mine[some],
-                labels[some],
-                prototypes,
-                margin=margin,
-                scale=scale,
-                total=len(everyone_labels),
-            ),
-            slice(0, len(mine)),
-            len(prototypes),
-            mine,
-            prototypes,
-        )
-    classes = processes.share(len(semantics))
-    prototypes = source(semantics, classes, moving)
-    return in_chunks(
-        lambda some, everyone, prototypes: prototype_loss(
-            everyone,
-            everyone_labels,
-            prototypes[some.start - classes.start : some.stop - classes.start],
-            margin=margin,
-            scale=scale,
-            adaptive=bool(settings.adaptive),
-            classes=some,
-            class_count=len(semantics),
-        ),
-        classes,
-        len(everyone),
-        everyone,
-        prototypes,
-    )
-
-
-def instance_term(
-    settings: InstanceSettings, embeddings: Tensor, labels: Tensor, anchors: slice
-) -> Tensor:
-    """The instance-level loss in the configured form, for a share of the anchors."""
-    form = settings.form
-    if form == "robust":
-        return robust_loss(
-            embeddings,
-            labels,
-            margin=settings.margin,
-            radius=settings.radius,
-            anchors=anchors,
-        )
-    if form == "supcon":
-        return supcon_loss(embeddings, labels, temperature=settings.temperature, anchors=anchors)
-    return instance_loss(
-        embeddings,
-        labels,
-        margin=settings.margin,
-        scale=settings.scale,
-        adaptive=form == "adaptive",
-        anchors=anchors,
-    )
+        # of the global batch: 1 but for local negatives
+        share = batch_size / self._config.train.batch_size
+        return {name: share * part(loss) for name, loss in self._of_batch.items()}

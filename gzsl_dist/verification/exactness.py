@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from gzsl_dist.config import Config, SideWeights
+from gzsl_dist.config import LOSSES, Config
 from gzsl_dist.config.nested import merge
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import Trainable
 from gzsl_dist.models.networks import build_networks
 from gzsl_dist.models.precision import network_dtype, network_precision
 from gzsl_dist.training.anchor import fit_anchor
-from gzsl_dist.training.embedding_losses import batch_losses
+from gzsl_dist.training.embedding_losses import EmbeddingLosses
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
 from gzsl_dist.training.trainer import batches_for, networks_for
 from gzsl_dist.verification.check import Check, Session, largest
@@ -127,9 +127,14 @@ def negatives(session: Session) -> Iterator[Check]:
 
 
 def _instance_loss(config: Config, processes: Processes, batch: int) -> float:
+    only = {**dict.fromkeys(LOSSES, 0.0), "instance": 1.0}
     given = {
         "train": {"batch_size": batch},
-        "loss": {"instance": {"form": "fixed", "scale": 1.0, "margin": 0.1}},
+        "loss": {
+            "critic": only,
+            "generator": only,
+            "instance": {"form": "fixed", "scale": 1.0, "margin": 0.1},
+        },
     }
     config = Config.model_validate(merge(config.model_dump(), given))
     labels = torch.arange(batch)
@@ -137,15 +142,9 @@ def _instance_loss(config: Config, processes: Processes, batch: int) -> float:
     # all rows alike: the loss depends on their numbers alone
     rows = normalize(torch.ones(batch, 4, dtype=torch.float64), dim=1)
     local = processes.share(batch)
-    parts = batch_losses(
-        # none of them is used by the instance loss alone
-        build_networks(small_config(config, 1), feature_dim=1, semantic_dim=1, seen_count=1),
-        config,
-        SideWeights(prototype=0.0, instance=1.0, comparator=0.0),
-        processes,
-        projected=rows[local].to(processes.device),
-        labels=labels[local].to(processes.device),
-        semantics=torch.empty(0, 0, device=processes.device),
-        move_means=False,
-    )
+    # none of them is used by the instance loss alone
+    networks = build_networks(small_config(config, 1), feature_dim=1, semantic_dim=1, seen_count=1)
+    semantics = torch.empty(0, 0, device=processes.device)
+    losses = EmbeddingLosses(networks, semantics, config, processes, "generator")
+    parts = losses.of_batch(rows[local].to(processes.device), labels[local].to(processes.device))
     return float(processes.add(parts["instance"].detach().double()))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gzsl_dist.losses.weights import pair_logits
+from gzsl_dist.losses.similarities import pair_logits
 
 
 @pytest.mark.parametrize(
