@@ -1,6 +1,6 @@
 """The two losses of a step in plain single-process code, from the design's equations.
 
-Imports networks and losses, but neither objectives nor strategies nor collectives.
+Calls networks and losses with whole batches; no objectives, strategies, chunks or collectives.
 """
 
 from __future__ import annotations
@@ -10,11 +10,6 @@ from torch import Tensor
 
 from gzsl_dist.config import Config, SideWeights
 from gzsl_dist.data.batches import Batch
-from gzsl_dist.losses.instance import instance_loss
-from gzsl_dist.losses.margin_softmax import margin_softmax_loss
-from gzsl_dist.losses.prototype import prototype_loss
-from gzsl_dist.losses.robust import robust_loss
-from gzsl_dist.losses.supcon import supcon_loss
 from gzsl_dist.models.networks import Networks
 
 
@@ -46,7 +41,7 @@ def generator_loss(networks: Networks, semantics: Tensor, config: Config, batch:
     a = semantics[batch.labels]
     fake = networks.generator(batch.noise, a)
     loss = -networks.critic(fake, a).mean()
-    if networks.embedding is None or not config.loss.generator.any:
+    if networks.embedding is None or not config.loss.generator.active():
         return loss
     hidden, projected = networks.embedding(fake)
     real = networks.embedding(batch.features)[1].detach()
@@ -74,31 +69,19 @@ def embedding_part(
     moving: bool,
 ) -> Tensor:
     loss = hidden.new_zeros(())
-    proto, inst = config.loss.prototype, config.loss.instance
-    if weights.prototype:
-        prototypes = networks.prototypes(
-            semantics, slice(0, len(semantics)), own if moving else None
-        )
-        if proto.form == "softmax":
-            term = margin_softmax_loss(
-                *own, prototypes, margin=proto.margin, scale=proto.scale, total=len(own[1])
-            )
+    whole, all_classes = len(own[1]), slice(0, len(semantics))
+    if weights.active("prototypes"):
+        prototypes = networks.prototypes(semantics, all_classes, own if moving else None)
+    for name in weights.active():
+        formula = config.loss.of(name)
+        if formula.compares == "classes":
+            term = formula(networks.comparator(hidden, semantics), own[1], total=whole)
+        elif formula.compares == "rows":
+            term = formula(*instances, anchors=slice(0, len(instances[1])))
+        elif formula.by_class:
+            count = len(semantics)
+            term = formula(*own, prototypes, classes=all_classes, class_count=count)
         else:
-            term = prototype_loss(
-                *own, prototypes, margin=proto.margin, scale=proto.scale, adaptive=proto.adaptive
-            )
-        loss = loss + weights.prototype * term
-    if weights.instance and inst.form == "supcon":
-        loss = loss + weights.instance * supcon_loss(*instances, temperature=inst.temperature)
-    elif weights.instance and inst.form == "robust":
-        loss = loss + weights.instance * robust_loss(
-            *instances, margin=inst.margin, radius=inst.radius
-        )
-    elif weights.instance:
-        loss = loss + weights.instance * instance_loss(
-            *instances, margin=inst.margin, scale=inst.scale, adaptive=inst.form == "adaptive"
-        )
-    if weights.comparator:
-        scores = networks.comparator(hidden, semantics) / config.loss.comparator_temperature
-        loss = loss + weights.comparator * torch.nn.functional.cross_entropy(scores, own[1])
+            term = formula(*own, prototypes, total=whole)
+        loss = loss + getattr(weights, name) * term
     return loss

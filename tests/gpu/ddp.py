@@ -59,8 +59,9 @@ def main(kind: str, folder: Path) -> None:
     test_gradients.choose_strategy = lambda settings, processes: always
     found = collectives(processes)
     for double in (False, True):
+        case = test_gradients.Case(processes.world_size, BATCH, double=double)
         found[str(double)] = {
-            name: test_gradients.distributed_gradients(processes, name, BATCH, double, "auto", None)
+            name: test_gradients.distributed_gradients(processes, name, case)
             for name in test_gradients.SETTINGS
         }
     torch.save(found, folder / f"{processes.rank}.pt")

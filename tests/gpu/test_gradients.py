@@ -12,6 +12,7 @@ from gzsl_dist.distributed.processes import Processes
 
 from ..distributed.test_gradients import (
     SETTINGS,
+    Case,
     assert_same,
     distributed_gradients,
     plain_gradients,
@@ -28,5 +29,5 @@ def test_gradients_are_those_of_the_cpu(
 ) -> None:
     assert torch.get_float32_matmul_precision() == "highest"
     alone = Processes(0, 1, device)
-    found = distributed_gradients(alone, name, BATCH, double, "auto", micro)
+    found = distributed_gradients(alone, name, Case(1, BATCH, double=double, micro=micro))
     assert_same(found, plain_gradients(name, BATCH, double), double, name)

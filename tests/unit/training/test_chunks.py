@@ -8,11 +8,12 @@ from torch import Tensor
 
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.losses import instance, prototype, robust, supcon
-from gzsl_dist.training import chunks, embedding_losses
+from gzsl_dist.training import chunks
 from gzsl_dist.training.chunks import in_chunks
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective
 from tests.distributed.test_gradients import (
     SETTINGS,
+    Case,
     build,
     distributed_gradients,
     plain_gradients,
@@ -20,7 +21,7 @@ from tests.distributed.test_gradients import (
 )
 
 ALONE = Processes(0, 1, torch.device("cpu"))
-WITH_BLOCKS = [name for name in SETTINGS if name not in ("wgan", "comparator alone")]
+WITH_BLOCKS = [n for n in SETTINGS if setting(n, 24).loss.critic.active("prototypes", "rows")]
 
 
 @pytest.fixture
@@ -42,8 +43,8 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return softmax(rows, labels, classes, **settings)  # type: ignore[arg-type]
 
     anchor_block, pair_logits = instance.anchor_block, prototype.pair_logits
-    softmax = embedding_losses.margin_softmax_loss
-    monkeypatch.setattr(embedding_losses, "margin_softmax_loss", of_softmax)
+    softmax = prototype.margin_softmax_loss
+    monkeypatch.setattr(prototype, "margin_softmax_loss", of_softmax)
     for module in (instance, supcon, robust):
         monkeypatch.setattr(module, "anchor_block", of_instances)
     monkeypatch.setattr(prototype, "pair_logits", of_prototypes)
@@ -59,8 +60,8 @@ def test_chunks_give_the_gradients_of_plain_code(
     plain = set(blocks)
     blocks.clear()
     monkeypatch.setattr(chunks, "CHUNK", chunk)
-    found = distributed_gradients(ALONE, name, 24, True, "auto", None)
-    assert max(blocks) <= max(chunk, 48)  # 48 synthetic and real rows beside one anchor
+    found = distributed_gradients(ALONE, name, Case(1, 24, double=True))
+    assert max(blocks, default=0) <= max(chunk, 48)  # 48 synthetic and real rows beside one anchor
     assert not plain & set(blocks)
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.keys() == theirs.keys()
