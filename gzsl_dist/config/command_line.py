@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from gzsl_dist.config.data import EMBEDDED
 from gzsl_dist.config.files import read_settings
-from gzsl_dist.config.nested import merge
+from gzsl_dist.config.nested import merge, nested
 from gzsl_dist.config.tree import Config
 from gzsl_dist.errors import InputError
 
@@ -88,9 +88,7 @@ def config_from_arguments(arguments: argparse.Namespace, unknown: Sequence[str])
         raise InputError(f"command line: unknown option {unknown[0]}{nearest_setting(unknown[0])}")
     known = {name for name, _ in setting_fields()}
     given = {name: value for name, value in vars(arguments).items() if name in known}
-    overrides: dict[str, Any] = {}
-    for name, value in given.items():
-        _put(overrides, name.split("."), None if value == "null" else value)
+    overrides = nested({name: None if value == "null" else value for name, value in given.items()})
     data = given.get("data.path", EMBEDDED)
     from_file = (
         read_settings(Path(arguments.config)) if arguments.config else values_to_start_from(data)
@@ -137,12 +135,6 @@ def nearest_setting(name: str) -> str:
     close = close or difflib.get_close_matches(wanted, known, n=1, cutoff=0.5) or same
     prefix = "--" if name.startswith("-") else ""
     return f"; did you mean {prefix}{close[0]}?" if close else "; --help lists all"
-
-
-def _put(tree: dict[str, Any], path: list[str], value: Any) -> None:
-    for key in path[:-1]:
-        tree = tree.setdefault(key, {})
-    tree[path[-1]] = value
 
 
 def value_hint(annotation: Any) -> str:

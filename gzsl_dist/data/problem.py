@@ -86,6 +86,11 @@ class Problem:
         return bool(len(self.seen) and len(self.unseen))
 
     @property
+    def sizes(self) -> tuple[int, int, int]:
+        """d_x, d_a and the number of seen classes."""
+        return self.feature_dim, self.semantic_dim, self.seen_count
+
+    @property
     def feature_dim(self) -> int:
         """d_x."""
         return self.train.features.shape[1]

@@ -1,12 +1,9 @@
 """Losses, one a file: pure functions of tensors; torch is imported where one is computed."""
 
 from gzsl_dist.losses.comparator import comparator_loss
-from gzsl_dist.losses.instance import instance_loss
-from gzsl_dist.losses.margin_softmax import margin_softmax_loss
-from gzsl_dist.losses.prototype import prototype_loss
+from gzsl_dist.losses.instance import instance_loss, robust_loss, supcon_loss
+from gzsl_dist.losses.prototype import margin_softmax_loss, prototype_loss
 from gzsl_dist.losses.registry import EmbeddingLoss
-from gzsl_dist.losses.robust import robust_loss
-from gzsl_dist.losses.supcon import supcon_loss
 from gzsl_dist.losses.wgan import generator_loss, gradient_penalty, wasserstein_loss
 
 __all__ = [

@@ -64,17 +64,13 @@ def build_networks(
             # Without a loss in the contrastive space, its layer would wait for a gradient.
             embedding.project.requires_grad_(bool(loss.critic.active("prototypes", "rows")))
         if loss.critic.active("prototypes"):
-            source = loss.prototype.source
+            width, source = sizes.projection_dim, loss.prototype.source
             if source == "learned":
-                prototypes = LearnedPrototypes(seen_count, sizes.projection_dim)
+                prototypes = LearnedPrototypes(seen_count, width)
             elif source == "semantic":
-                prototypes = SemanticPrototypes(
-                    semantic_dim, sizes.prototype_hidden, sizes.projection_dim
-                )
+                prototypes = SemanticPrototypes(semantic_dim, sizes.prototype_hidden, width)
             else:
-                prototypes = MeanPrototypes(
-                    seen_count, sizes.projection_dim, loss.prototype.momentum
-                )
+                prototypes = MeanPrototypes(seen_count, width, loss.prototype.momentum)
         if loss.critic.active("classes"):
             comparator = Comparator(sizes.embedding_dim, semantic_dim, sizes.comparator_hidden)
         networks = Networks(generator, critic, embedding, prototypes, comparator)

@@ -15,6 +15,7 @@ from gzsl_dist.models.precision import network_precision
 from gzsl_dist.training.chunks import in_chunks
 
 Losses = dict[str, Tensor]
+Side = Literal["critic", "generator"]
 
 
 class EmbeddingLosses:
@@ -34,7 +35,7 @@ class EmbeddingLosses:
         semantics: Tensor,
         config: Config,
         processes: Processes,
-        side: Literal["critic", "generator"],
+        side: Side,
     ) -> None:
         self._networks, self._semantics, self._config = networks, semantics, config
         self._processes, self._side = processes, side

@@ -106,7 +106,7 @@ def fit(
         InputError: a checkpoint does not fit, or nothing can be written.
     """
     folder = None if directory is None else TrainingFiles(directory).checkpoints
-    made = made_for(problem, config, fingerprint)
+    made = made_for(problem.sizes, config, fingerprint)
     if split:
         made[checkpoint.SPLIT] = split
     if folder is not None:

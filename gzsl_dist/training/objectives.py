@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.losses.wgan import generator_loss, gradient_penalty, wasserstein_loss
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.models.precision import network_precision
-from gzsl_dist.training.embedding_losses import EmbeddingLosses, Losses
+from gzsl_dist.training.embedding_losses import EmbeddingLosses, Losses, Side
 from gzsl_dist.training.micro_batches import Rows, in_micro_batches, micro_batch_count
 
 
@@ -33,7 +32,7 @@ class Objective(nn.Module):
         processes: the job.
     """
 
-    side: Literal["critic", "generator"]
+    side: Side
     trains: tuple[str, ...]
     rows: Rows
 

@@ -11,7 +11,6 @@ from torch import nn
 
 from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
-from gzsl_dist.data.problem import Problem
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.distributed.strategies import trained_parameters
@@ -25,19 +24,14 @@ SHARE = "put it on storage that all machines of the job share"
 Found = tuple[checkpoint.Checkpoint, checkpoint.SavedState]
 
 
-def made_for(problem: Problem, config: Config, fingerprint: str) -> dict[str, Any]:
+def made_for(sizes: tuple[int, int, int], config: Config, fingerprint: str) -> dict[str, Any]:
     """What a checkpoint must agree with, by the names that users know.
 
     Args:
-        problem: its sizes.
+        sizes: d_x, d_a and the number of seen classes, as `Problem.sizes`.
         config: method, networks and how data enter them.
         fingerprint: of the data set.
     """
-    sizes = problem.feature_dim, problem.semantic_dim, problem.seen_count
-    return _made_for(sizes, config, fingerprint)
-
-
-def _made_for(sizes: tuple[int, int, int], config: Config, fingerprint: str) -> dict[str, Any]:
     feature_dim, semantic_dim, seen_count = sizes
     # the anchor's values are saved with the weights
     model = config.model.model_dump(exclude={"anchor_width", "anchor_penalty"})
@@ -189,7 +183,7 @@ def check_start(directory: Path, dataset: Dataset, config: Config) -> None:
     """
     sizes = dataset.features.shape[1], dataset.semantics.shape[1], len(dataset.seen_classes)
     other = earlier_checkpoints(config.train.resume)
-    made = _made_for(sizes, config, dataset.fingerprint)
+    made = made_for(sizes, config, dataset.fingerprint)
     found = checkpoint.checkpoints(RunFiles(directory).checkpoints)
     earlier = checkpoint.checkpoints(other) if other is not None else []
     find_start(found, earlier, made, config.train.steps, lambda text: None)

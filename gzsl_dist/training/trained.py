@@ -75,7 +75,7 @@ def _load(run: Path, device: torch.device) -> tuple[TrainedRun, checkpoint.Check
     dataset = load_dataset(config.data.path, config.data.in_memory)
     problem = final_problem(dataset, config.data)
     networks = networks_for(problem, config).to(device)
-    made = made_for(problem, config, dataset.fingerprint)
+    made = made_for(problem.sizes, config, dataset.fingerprint)
     saved = checkpoint.load(found[-1], made, optimizers=False)
     checkpoint.restore(found[-1], saved, networks, averaged=True)
     if needs_validation(config.evaluation):

@@ -222,7 +222,7 @@ def note_activations(
 
 def note_blocks(patch: pytest.MonkeyPatch, found: Numbers, batch: int) -> None:
     """Bytes of what each embedding loss compares."""
-    from gzsl_dist.losses import instance, prototype, supcon
+    from gzsl_dist.losses import instance, prototype
     from gzsl_dist.models.comparator import Comparator
 
     def block(*inputs: Any) -> Any:
@@ -244,7 +244,6 @@ def note_blocks(patch: pytest.MonkeyPatch, found: Numbers, batch: int) -> None:
     anchor_block, pair_logits = instance.anchor_block, prototype.pair_logits
     forward = Comparator.forward
     patch.setattr(instance, "anchor_block", block)
-    patch.setattr(supcon, "anchor_block", block)
     patch.setattr(prototype, "pair_logits", logits)
     patch.setattr(Comparator, "forward", scores)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pytorch_metric_learning.losses import CosFaceLoss
 from torch.nn.functional import normalize
 
-from gzsl_dist.losses.margin_softmax import margin_softmax_loss
+from gzsl_dist.losses.prototype import margin_softmax_loss
 
 from .loops import margin_softmax_loop, similarity_table
 from .problems import EXAMPLES, Problem, assert_finite, assert_same, partitions, problems

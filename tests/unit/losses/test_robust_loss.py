@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor
 
-from gzsl_dist.losses.robust import HIGHEST, LOWEST, robust_loss
-from gzsl_dist.losses.supcon import supcon_loss
+from gzsl_dist.losses.instance import HIGHEST, LOWEST, robust_loss, supcon_loss
 
 from .problems import EXAMPLES, assert_same, partitions, unit_vectors, value_and_gradients
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pytorch_metric_learning.losses import SupConLoss
 from torch.nn.functional import normalize
 
-from gzsl_dist.losses.supcon import supcon_loss
+from gzsl_dist.losses.instance import supcon_loss
 
 from .loops import decimals, similarity_table, supcon_loop
 from .problems import (

@@ -193,7 +193,7 @@ def test_checkpoints_from_before_there_were_anchors_still_fit(tmp_path: Path) ->
     assert load_run(tmp_path / "run", ALONE).step == found.step
     anchored = config(tmp_path / "run")
     problem = final_problem(digits_dataset(), anchored.data)
-    made = made_for(problem, anchored, digits_dataset().fingerprint)
+    made = made_for(problem.sizes, anchored, digits_dataset().fingerprint)
     with pytest.raises(InputError, match=r"model\.anchor = none, this run has kernel_ridge"):
         checkpoint.load(found, made)
 

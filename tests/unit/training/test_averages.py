@@ -84,7 +84,7 @@ def test_a_resumed_training_goes_on_with_its_averages(tmp_path: Path) -> None:
     one = trainer(made)
     for step in range(3):
         one.train_step(step)
-    agreed = made_for(one.problem, made, "f" * 64)
+    agreed = made_for(one.problem.sizes, made, "f" * 64)
     checkpoint.save(tmp_path, one.state(3), agreed, ALONE, 1)
     (saved,) = checkpoint.checkpoints(tmp_path)
     again = trainer(made, (saved, checkpoint.load(saved, agreed)))
@@ -98,7 +98,7 @@ def test_damaged_averages_are_found(tmp_path: Path) -> None:
     made = settings()
     one = trainer(made)
     one.train_step(0)
-    agreed = made_for(one.problem, made, "f" * 64)
+    agreed = made_for(one.problem.sizes, made, "f" * 64)
     checkpoint.save(tmp_path, one.state(1), agreed, ALONE, 1)
     (saved,) = checkpoint.checkpoints(tmp_path)
     file = saved.path / checkpoint.AVERAGES
@@ -115,7 +115,7 @@ def test_a_finished_run_is_used_with_its_averages(tmp_path: Path) -> None:
     finish(settings(tmp_path / "run"))
     found = checkpoint.checkpoints(tmp_path / "run" / "checkpoints")[-1]
     run = load_run(tmp_path / "run", ALONE)
-    saved = checkpoint.load(found, made_for(run.problem, run.config, run.dataset.fingerprint))
+    saved = checkpoint.load(found, made_for(run.problem.sizes, run.config, run.dataset.fingerprint))
     name = "generator.output.weight"
     assert torch.equal(run.networks.state_dict()[name], saved.averages[name])
     assert not torch.equal(saved.networks[name], saved.averages[name])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.losses import instance, prototype, robust, supcon
+from gzsl_dist.losses import instance, prototype
 from gzsl_dist.training import chunks
 from gzsl_dist.training.chunks import in_chunks
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective
@@ -45,8 +45,7 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     anchor_block, pair_logits = instance.anchor_block, prototype.pair_logits
     softmax = prototype.margin_softmax_loss
     monkeypatch.setattr(prototype, "margin_softmax_loss", of_softmax)
-    for module in (instance, supcon, robust):
-        monkeypatch.setattr(module, "anchor_block", of_instances)
+    monkeypatch.setattr(instance, "anchor_block", of_instances)
     monkeypatch.setattr(prototype, "pair_logits", of_prototypes)
     return sizes
 
