@@ -84,7 +84,7 @@ class Session:
     @cached_property
     def made(self) -> dict[str, Any]:
         """What checkpoints are made for."""
-        return made_for(self.problem, self.config, self.dataset.fingerprint)
+        return made_for(self.problem.sizes, self.config, self.dataset.fingerprint)
 
     def trainer(self, found: Found | None = None) -> Trainer:
         """A trainer at its start, or at a checkpoint."""
