@@ -19,8 +19,8 @@ from gzsl_dist.config import Config
 from gzsl_dist.config.nested import merge
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.problem import final_problem
+from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import SingleStrategy
 from gzsl_dist.training.loop import Trainer
 from tests.sizes import SMALL_NETWORKS
 
@@ -73,7 +73,8 @@ def losses(name: str) -> dict[str, list[float]]:
     }
     config = Config.model_validate(merge(common, SETTINGS[name]))
     alone = Processes(0, 1, torch.device("cpu"))
-    trainer = Trainer(final_problem(dataset(), config.data), config, alone, SingleStrategy())
+    strategy = choose_strategy(config.train, alone)
+    trainer = Trainer(final_problem(dataset(), config.data), config, alone, strategy)
     draw = np.random.default_rng(1)
     for parameter in trainer.networks.parameters():  # torch draws by the processor's own functions
         parameter.data.copy_(torch.from_numpy(0.2 * draw.random(parameter.shape) - 0.1))
