@@ -7,7 +7,7 @@
 #   processes      PROCESSES a node; else the GPUs of the allocation; else its CPUs, at most 4
 #   configuration  CONFIG, or --config FILE among the arguments; --run.dir DIR as well
 #   stopping       GZSL_SIGNAL (USR1; as in --signal=B:USR1@120), GZSL_MAX_REQUEUES (20)
-#   module         GZSL_MODULE, what the processes run (gzsl_dist.train; verify.sbatch sets its own)
+#   module         GZSL_MODULE, what the processes run (gzsl_dist.train; some files set their own)
 #   launching      GZSL_SRUN_OPTIONS, GZSL_MAX_RESTARTS (0), GZSL_MASTER_ADDR, GZSL_MASTER_PORT
 set -uo pipefail
 
@@ -144,7 +144,7 @@ run_training() { # ARGUMENTS of the trainer, --run.dir among them: sets code and
             [ -n "$told" ] || echo "signal received: asking the trainers to save and stop"
             told=1
             # Again and again: while the trainers still start, it is ignored.
-            kill -s "$signal" "$step" 2>/dev/null
+            kill -s "${step_signal:-$signal}" "$step" 2>/dev/null
             sleep 2
         fi
     done
@@ -161,6 +161,21 @@ died; see the lines above"
     fi
 }
 
+in_seconds() { # [D-]HH:MM:SS
+    local days=0 hours minutes seconds clock="$1"
+    [[ "$clock" != *-* ]] || { days="${clock%%-*}" && clock="${clock#*-}"; }
+    IFS=: read -r hours minutes seconds <<<"$clock"
+    echo $((((days * 24 + 10#$hours) * 60 + 10#$minutes) * 60 + 10#$seconds))
+}
+
+at_time_limit() { # JOB: whether what is left of its time limit is short, as --signal warns
+    local used limit
+    read -r used limit < <(scontrol -o show job "$1" |
+        sed -n 's/.*RunTime=\([^ ]*\) TimeLimit=\([^ ]*\).*/\1 \2/p')
+    [[ "${limit:-}" == *:*:* ]] || return 1 # unlimited
+    [ $(($(in_seconds "$limit") - $(in_seconds "$used"))) -le $(($(in_seconds "$used") + 180)) ]
+}
+
 conclude() { # end the job by code and reason; requeue it where that helps
     local job restarts state limit
     [ "$code" -ne 0 ] || exit 0
@@ -172,6 +187,12 @@ conclude() { # end the job by code and reason; requeue it where that helps
     state="$(scontrol -o show job "$job" | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p')"
     # Cancelled by the user, or requeued by Slurm itself: both need no help.
     [ "$state" = RUNNING ] || fail 75 "$reason (the job is $state)"
+    # Once may be a slow start, of cold caches; twice is no accident.
+    if [ "$restarts" -gt 0 ] && [[ "$reason" == *"the only one of this start"* ]] &&
+        at_time_limit "$job"; then
+        fail 2 "$reason; not requeued: the time limit is shorter than start-up plus the grace of \
+--signal, each start made one step only; give more --time"
+    fi
     [ "$restarts" -lt "$limit" ] || fail 75 "$reason; not requeued, after $restarts requeues \
 (GZSL_MAX_REQUEUES=$limit)"
     echo "requeueing (${restarts} before): $reason"
@@ -179,7 +200,7 @@ conclude() { # end the job by code and reason; requeue it where that helps
     exit 75
 }
 
-# --- the two kinds of jobs ---------------------------------------------------------------------
+# --- the kinds of jobs ---------------------------------------------------------------------
 
 prepare_job() { # ARGUMENTS
     cd "$clone" || fail 2 "clone $clone: cannot be entered from $(hostname)"
@@ -188,7 +209,7 @@ prepare_job() { # ARGUMENTS
     srun_command
 }
 
-train_job() { # DEFAULT_CONFIG... -- ARGUMENTS
+train_job() { # [DEFAULT_CONFIG...] -- ARGUMENTS
     local defaults=() arguments=() argument given_config="" config run_dir
     while [ "$1" != -- ]; do
         defaults+=("$1")
@@ -203,8 +224,8 @@ train_job() { # DEFAULT_CONFIG... -- ARGUMENTS
     done
     if [ -z "$given_config" ]; then
         config="${CONFIG:-}"
-        [ -n "$config" ] || choose_config "${defaults[@]}"
-        arguments=(--config "$config" "${arguments[@]}")
+        [ -n "$config" ] || [ "${#defaults[@]}" -eq 0 ] || choose_config "${defaults[@]}"
+        [ -z "$config" ] || arguments=(--config "$config" "${arguments[@]}")
     fi
     [ "$signal" = USR1 ] || arguments+=(--train.stop_signals "SIGTERM,SIG$signal")
     if wants_dry_run "$@"; then
@@ -215,6 +236,29 @@ train_job() { # DEFAULT_CONFIG... -- ARGUMENTS
     echo "$(date -Iseconds) job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)):" \
         "$GZSL_NODES node(s) x $processes process(es) on $devices_told; $environment; $run_dir"
     run_training "$run_dir" "${arguments[@]}"
+    conclude
+}
+
+run_job() { # ARGUMENTS of a command on a finished run, --run DIR among them
+    local arguments=() run_dir="" step_signal=TERM # these commands end at once, and lose no part
+    need_job
+    prepare_job "$@"
+    while [ $# -gt 0 ]; do
+        case "$1" in
+        --run | --run.dir) run_dir="${2:-}" && shift ;;
+        --run=* | --run.dir=*) run_dir="${1#*=}" ;;
+        *) arguments+=("$1") ;;
+        esac
+        shift || break
+    done
+    [ -n "$run_dir" ] || fail 2 "no run given: sbatch cluster/$(basename "$script") --run runs/NAME"
+    [ -e "$run_dir/config.yaml" ] || fail 2 "--run $run_dir: no run directory, seen from $PWD"
+    echo "$(date -Iseconds) job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)):" \
+        "$GZSL_NODES node(s) x $processes process(es) on $devices_told; $environment; $run_dir"
+    run_training "$run_dir" "${arguments[@]}"
+    if [ "$code" -ne 0 ] && [ -n "$stop_wanted" ]; then
+        code=75 reason="stopped by a signal; the same command goes on"
+    fi
     conclude
 }
 

@@ -142,6 +142,10 @@ def fit(
     return networks
 
 
+ONLY_STEP = "the only one of this start"
+"""By which ``cluster/job.sh`` knows a time limit that is too short."""
+
+
 def run_steps(
     trainer: Trainer,
     training: Training,
@@ -155,7 +159,8 @@ def run_steps(
     """Train from the steps done to all steps; arguments and errors as of `fit`."""
     pending = PendingLosses(processes, training.done + 1, [])
     figures: dict[str, float] = {}
-    for step in range(training.done + 1, training.steps + 1):
+    first = training.done + 1
+    for step in range(first, training.steps + 1):
         with callbacks.step():
             pending.parts.append(trainer.train_step(step - 1))
         stopping = processes.any(stop.name is not None)
@@ -183,9 +188,8 @@ def run_steps(
             callbacks.save(trainer.state(step, h))
         callbacks.advance(step, figures)
         if stopping:  # after the last step too: evaluation takes longer than a grace period
-            text = (
-                f"after step {step} of {training.steps}; a checkpoint was saved, the same command"
-            )
+            only = f" ({ONLY_STEP})" if step == first else ""
+            text = f"after step {step} of {training.steps}{only}; a checkpoint was saved, the same"
             if processes.any(stop.interrupted):
-                raise InterruptedRunError(f"{training.title}: interrupted {text} resumes")
-            raise PreemptedError(f"stopped by a signal {text} resumes")
+                raise InterruptedRunError(f"{training.title}: interrupted {text} command resumes")
+            raise PreemptedError(f"stopped by a signal {text} command resumes")

@@ -31,10 +31,13 @@ SLURM_OPTIONS = re.compile(r"-N|--(gpus-per-node|array|ntasks)(=\S+)?")
 STARTERS = {
     "launch/torchrun.sh": "train",
     "launch/deepspeed.sh": "train",
+    "cluster/train.sbatch": "train",
     "cluster/train_digits.sbatch": "train",
     "cluster/train_cub.sbatch": "train",
     "cluster/sweep.sbatch": "sweep",
     "cluster/verify.sbatch": "verify",
+    "cluster/synthesize.sbatch": "synthesize",
+    "cluster/evaluate.sbatch": "evaluate",
 }
 """Files that pass their arguments to a command of the package."""
 

@@ -167,3 +167,30 @@ def test_requeues_are_limited(user: User) -> None:
     ended = user.slurm.wait(job)
     assert (ended["JobState"], ended["ExitCode"]) == ("FAILED", "75:0")
     assert "not requeued, after 0 requeues (GZSL_MAX_REQUEUES=0)" in last_line(user.log(job))
+
+
+def test_a_limit_that_is_too_short_is_no_loop(user: User) -> None:
+    """Warned before its first step, twice: the second time it says why, and stays down."""
+    given = ("--time=3", "-c", 2, "cluster/train.sbatch", "--config", "configs/digits.yaml")
+    job = user.sbatch(*given, *LONG, "--run.dir", "runs/short")
+    for start in (1, 2):
+        wait_until(lambda start=start: f"start {start}:" in user.log(job), lambda: user.log(job))
+        user.slurm.slurm("scancel", "--batch", "--signal=USR1", job)
+    ended = user.slurm.wait(job)
+    assert (ended["JobState"], ended["ExitCode"], ended["Restarts"]) == ("FAILED", "2:0", "1")
+    assert "the time limit is shorter than start-up plus the grace" in last_line(user.log(job))
+
+
+def test_a_finished_run_is_measured_and_synthesized_in_jobs(user: User) -> None:
+    job = user.sbatch("-c", 2, "cluster/train.sbatch", *TINY, "--run.dir", "runs/any")
+    assert user.slurm.wait(job)["JobState"] == "COMPLETED", user.log(job)
+    bank = ("--run", "runs/any", "--out", "any.h5", "--per-class", 20)
+    job = user.sbatch("-c", 2, "cluster/synthesize.sbatch", *bank)
+    assert user.slurm.wait(job)["JobState"] == "COMPLETED", user.log(job)
+    assert (user.clone / "any.h5").exists()
+    job = user.sbatch("-c", 2, "cluster/evaluate.sbatch", "--run=runs/any", "--bank", "any.h5")
+    assert user.slurm.wait(job)["JobState"] == "COMPLETED", user.log(job)
+    assert "AUSUC" in user.log(job)
+    job = user.sbatch("-c", 2, "cluster/evaluate.sbatch", "--run", "runs/none")
+    assert user.slurm.wait(job)["ExitCode"] == "2:0"
+    assert "--run runs/none: no run directory" in last_line(user.log(job))
