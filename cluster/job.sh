@@ -138,9 +138,10 @@ run_training() { # ARGUMENTS of the trainer, --run.dir among them: sets code and
     GZSL_OUTCOME_FILE="$outcome" "${launch[@]}" "$@" --run.dir "$run_dir" &
     step=$!
     while kill -0 "$step" 2>/dev/null; do
-        # `wait` returns at once when a trapped signal comes; a foreground srun would delay the trap
-        wait "$step"
-        if [ -n "$stop_wanted" ] && kill -0 "$step" 2>/dev/null; then
+        if [ -z "$stop_wanted" ]; then
+            # returns at once when a trapped signal comes; a foreground srun would delay the trap
+            wait "$step"
+        else
             [ -n "$told" ] || echo "signal received: asking the trainers to save and stop"
             told=1
             # Again and again: while the trainers still start, it is ignored.
