@@ -71,7 +71,8 @@ def main() -> None:
 def toy_info(gib: float, width: int) -> BankInfo:
     rows = int(gib * GIB / (2 * width)) // CLASSES
     return BankInfo(
-        dataset_name="benchmark", dataset="0" * 64, generator="0" * 64, embedding="",
+        dataset_name="benchmark", dataset_fingerprint="0" * 64, generator_fingerprint="0" * 64,
+        embedding_fingerprint="",
         classes=tuple(f"class {number}" for number in range(CLASSES)),
         semantics=np.ones((CLASSES, 312), np.float32), semantics_norm=None,
         scaling=Scaling("none", np.zeros(width, np.float32), np.ones(width, np.float32)),
@@ -200,7 +201,7 @@ def compression(folder: Path, options: argparse.Namespace) -> None:
     for dtype in ("float16", "float32"):
         asked = argparse.Namespace(
             classes="unseen", embeddings=False, per_class=options.rows, dtype=dtype,
-            compression="none", block_rows=256, run=options.run,
+            compression="none", block_rows=256, units="scaled", run=options.run,
         )  # fmt: skip
         plain = bank_info(trained, asked)
         maker = BlockMaker(trained.networks.generator, None, plain)

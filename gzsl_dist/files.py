@@ -42,14 +42,23 @@ def atomic_path(path: Path, *, one_writer: bool = False) -> Iterator[Path]:
         yield partial
         for inner in partial.rglob("*"):
             _fsync(inner)
-        _fsync(partial)
         if partial.is_dir():  # a file is replaced in one go, a folder must be gone before
             _remove(path)
-        partial.replace(path)
-        _fsync(path.parent)
+        rename(partial, path)
     except BaseException:
         _remove(partial)
         raise
+
+
+def rename(partial: Path, path: Path) -> None:
+    """Give what is whole its name, on the disk too.
+
+    Raises:
+        OSError: it cannot be synced or renamed.
+    """
+    _fsync(partial)
+    partial.replace(path)
+    _fsync(path.parent)
 
 
 def atomic_write(path: Path, content: str | bytes) -> None:

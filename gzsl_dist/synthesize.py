@@ -1,7 +1,7 @@
 """Synthesize a bank of features from a trained run: ``python -m gzsl_dist.synthesize``.
 
-Alone or under torchrun; every process writes its own shards beside OUT. Killed, the same command
-goes on where it stopped, on any number of processes. The format is documented in docs/bank.md.
+Alone or under torchrun. One process writes one file; several write a shard each beside OUT. Killed,
+the same command resumes where it stopped, on any number of processes. Format: docs/bank.md.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ def main(arguments: list[str]) -> int:
         help="type of the values; default float32",
     )  # fmt: skip
     parser.add_argument(
+        "--units", choices=("scaled", "original"), default="scaled",
+        help="features in [0, 1] of training rows, as the networks see them, or as real ones are; "
+        "default scaled",
+    )  # fmt: skip
+    parser.add_argument(
         "--compression", choices=("none", "lzf", "gzip", "zstd"), default="none",
         help="default none; zstd needs the package hdf5plugin",
     )  # fmt: skip
@@ -44,7 +49,7 @@ def main(arguments: list[str]) -> int:
         "--embeddings", action="store_true", help="also store h, what the embedding network says"
     )
     parser.add_argument(
-        "--shards", type=positive_integer, help="files to write; default one a process"
+        "--shards", type=positive_integer, help="files with rows to write; default one a process"
     )
     parser.add_argument(
         "--block-rows", type=positive_integer, default=1024,
@@ -76,7 +81,7 @@ def main(arguments: list[str]) -> int:
                 options.out,
                 info,
                 BlockMaker(
-                    networks.generator, networks.embedding if info.embedding else None, info
+                    networks.generator, networks.embedding if info.embedding_width else None, info
                 ),
                 processes,
                 shards=options.shards,
@@ -120,9 +125,11 @@ def bank_info(trained: TrainedRun, options: argparse.Namespace) -> BankInfo:
         width = networks.embedding.embed.out_features
     return BankInfo(
         dataset_name=dataset.name,
-        dataset=dataset.fingerprint,
-        generator=fingerprint(networks.generator),
-        embedding=fingerprint(networks.embedding) if width and networks.embedding else "",
+        dataset_fingerprint=dataset.fingerprint,
+        generator_fingerprint=fingerprint(networks.generator),
+        embedding_fingerprint=fingerprint(networks.embedding)
+        if networks.embedding and width
+        else "",
         classes=dataset.classes,
         semantics=dataset.semantics,
         semantics_norm=trained.config.data.semantics_norm,
@@ -136,6 +143,7 @@ def bank_info(trained: TrainedRun, options: argparse.Namespace) -> BankInfo:
         dtype=options.dtype,
         compression=options.compression,
         block_rows=options.block_rows,
+        units=options.units,
     )
 
 

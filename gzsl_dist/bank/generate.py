@@ -37,7 +37,7 @@ def synthesize_class(
 
 
 class BlockMaker:
-    """Makes blocks of a bank; see `gzsl_dist.bank.writer.MakeBlock`.
+    """Makes blocks of a bank; see `gzsl_dist.bank.shard_file.MakeBlock`.
 
     Noise is drawn class by class, but the networks see a block as one batch: a matrix product's
     rounding depends on its shape, and a block's shape is the same at any number of processes.
@@ -51,7 +51,7 @@ class BlockMaker:
     def __init__(self, generator: Generator, embedding: Embedding | None, info: BankInfo) -> None:
         self._generator, self._embedding, self._info = generator, embedding, info
         self._semantics = torch.from_numpy(scale_semantics(info.semantics, info.semantics_norm))
-        self._ends = np.cumsum(info.counts)
+        self._ends = info.ends
 
     @torch.no_grad()
     def __call__(self, rows: slice) -> dict[str, Tensor]:
@@ -76,4 +76,7 @@ class BlockMaker:
         made = {"features": features}
         if self._embedding is not None:
             made["embeddings"] = self._embedding(features)[0]
+        if self._info.units == "original":
+            original = self._info.scaling.restore(features.cpu().numpy())
+            made["features"] = torch.from_numpy(original)
         return made

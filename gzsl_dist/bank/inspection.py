@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gzsl_dist.bank.checksums import checksum, rest_checksum
+from gzsl_dist.bank.bank_file import USER_BLOCK, user_block
 from gzsl_dist.bank.layout import AGAIN
 from gzsl_dist.bank.reader import BankReader
 from gzsl_dist.errors import InputError
@@ -28,15 +28,14 @@ def feature_values(reader: BankReader) -> Values:
     """Read all features and look at their values."""
     low, high, nan, infinite = np.inf, -np.inf, 0, 0
     for inputs, _ in reader.blocks(dtype=None):
-        low_here, high_here = (float(value) for value in torch.aminmax(inputs))
-        if not np.isfinite([low_here, high_here]).all():  # rare: look closer
+        finite = inputs
+        if not all(bool(bound.isfinite()) for bound in torch.aminmax(inputs)):  # rare: look closer
             nan += int(inputs.isnan().sum())
             infinite += int(inputs.isinf().sum())
             finite = inputs[inputs.isfinite()]
-            if not len(finite):
-                continue
+        if finite.numel():
             low_here, high_here = (float(value) for value in torch.aminmax(finite))
-        low, high = min(low, low_here), max(high, high_here)
+            low, high = min(low, low_here), max(high, high_here)
     return Values(low, high, nan, infinite)
 
 
@@ -45,21 +44,23 @@ def describe(path: Path) -> str:
     with BankReader(path) as reader:
         reader.check_shards()
         info, counts = reader.info, reader.class_counts
-        files = [path.with_name(shard.name) for shard in reader.shards]
-    size = path.stat().st_size + sum(file.stat().st_size for file in files)
-    each = sorted(set(counts.values()))
+        files = _files(reader)
+    size = sum(file.stat().st_size for file in files)
+    low, high = min(counts.values()), max(counts.values())
+    rows_each = f"{low} rows each" if low == high else f"{low} to {high} rows each"
+    transform = f"{info.scaling.transform}, then to [0, 1] by minimum and extent"
     lines = {
         "rows": f"{info.rows} of {info.width} values, {info.dtype}, compression {info.compression}",
         "embeddings": f"{info.embedding_width} values a row" if info.embedding_width else "none",
-        "classes": f"{len(counts)} of {len(info.classes)}, "
-        + (f"{each[0]} rows each" if len(each) == 1 else f"{each[0]} to {each[-1]} rows each"),
-        "data set": f"{info.dataset_name}, fingerprint {info.dataset}",
-        "generator": f"step {info.step}, fingerprint {info.generator}",
+        "classes": f"{len(counts)} of {len(info.classes)}, {rows_each}",
+        "data set": f"{info.dataset_name}, fingerprint {info.dataset_fingerprint}",
+        "generator": f"step {info.step}, fingerprint {info.generator_fingerprint}",
         "noise": f"seed {info.seed}",
-        "scaling": f"{info.scaling.transform}, then to [0, 1] by minimum and extent",
-        "blocks": f"{info.block_count} of {info.block_rows} rows in {len(files)} shard(s)",
-        "size": f"{size} bytes in {', '.join(file.name for file in [path, *files][:5])}"
-        + (" ..." if len(files) > 4 else ""),
+        "scaling": transform if info.units == "scaled" else "none, original units",
+        "blocks": f"{info.block_count} of {info.block_rows} rows in "
+        f"{len(reader.bank.shards)} shard(s)",
+        "size": f"{size} bytes in {', '.join(file.name for file in files[:5])}"
+        + (" ..." if len(files) > 5 else ""),
     }
     return "\n".join(f"{name:>11}  {text}" for name, text in lines.items())
 
@@ -72,30 +73,32 @@ def verify(path: Path) -> None:
     """
     with BankReader(path) as reader:
         reader.check_shards()
-        bad = [text for number in range(len(reader.shards)) for text in _damage(reader, number)]
+        bad = [text for number in range(len(reader.bank.shards)) for text in _bad(reader, number)]
+        for file in _files(reader):
+            with file.open("rb") as raw:
+                if raw.read(USER_BLOCK) != user_block(file):
+                    bad.append(f"structure of {file.name}")
     if bad:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         raise InputError(f"{path}: damaged: {bad[0]}{more}; {AGAIN}")
 
 
-def _damage(reader: BankReader, number: int) -> list[str]:
-    info, shard, bad = reader.info, reader.shards[number], []
-    sums, rest = reader.checksums(number)
+def _files(reader: BankReader) -> list[Path]:
+    """All files of a bank, its own first."""
+    shards = reader.bank.shards
+    return list(dict.fromkeys([reader.path, *(reader.bank.file(reader.path, s) for s in shards)]))
+
+
+def _bad(reader: BankReader, number: int) -> list[str]:
+    info, shard, bad = reader.info, reader.bank.shards[number], []
+    file = reader.bank.file(reader.path, shard).name
     for block in shard.blocks:
         rows = info.block(block)
-        for index, (name, (dtype, width)) in enumerate(info.columns.items()):
-            count = rows.stop - rows.start
-            array = np.empty((count, width) if width else count, dtype)
-            place = f"{name}, rows {rows.start} to {rows.stop - 1} (block {block}) in {shard.name}"
-            try:
-                reader.read_stored(name, rows, array)
-            except InputError:  # a compressed chunk that its filter refuses
-                bad.append(place)
-                continue
-            if checksum(array) != int(sums[block - shard.blocks.start, index]):
-                bad.append(place)
-            elif name == "labels" and not np.array_equal(array, info.labels_of(rows)):
-                bad.append(f"{place} are not those of the master file")
-    if rest_checksum(reader.path.with_name(shard.name), list(info.columns)) != rest and not bad:
-        bad.append(f"structure of {shard.name}")
+        place = f"rows {rows.start} to {rows.stop - 1} (block {block}) in {file}"
+        if not reader.shard(number).intact(block):
+            bad.append(place)
+        labels = np.empty(rows.stop - rows.start, np.int64)
+        reader.read_stored("labels", rows, labels)
+        if not np.array_equal(labels, info.labels_of(rows)):
+            bad.append(f"labels, {place}, are not those of the master file")
     return bad

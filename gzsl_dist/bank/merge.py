@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,13 @@ import torch
 from torch import Tensor
 
 from gzsl_dist.bank.inspection import verify
-from gzsl_dist.bank.layout import BankInfo
+from gzsl_dist.bank.layout import BankInfo, Column
 from gzsl_dist.bank.reader import BankReader
 from gzsl_dist.bank.writer import Report, write_bank
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 
-FREE_TO_DIFFER = {"classes to synthesize", "rows per class", "rows of a block", "compression"}
+FREE_TO_DIFFER = {"labels", "counts", "block_rows", "compression"}
 
 
 def merge_banks(
@@ -62,11 +63,8 @@ def merge_banks(
                 )
             seen[name] = reader.path
 
-    def verify_all() -> None:
-        for reader in readers:
-            verify(reader.path)
-
-    processes.once(verify_all)  # else damage would get checksums that agree with it
+    for path in banks:  # else damage would get checksums that agree with it
+        processes.once(partial(verify, path))
     info = replace(
         first.info,
         labels=np.concatenate([reader.info.labels for reader in readers]),
@@ -75,17 +73,16 @@ def merge_banks(
     ends = np.cumsum([len(reader) for reader in readers])
 
     def make_block(rows: slice) -> dict[str, Tensor]:
-        parts: dict[str, list[Tensor]] = {name: [] for name in info.columns if name != "labels"}
+        parts: dict[Column, list[Tensor]] = {"features": []}
+        if info.embedding_width:
+            parts["embeddings"] = []
         for reader, end in zip(readers, ends, strict=True):
             start = int(end) - len(reader)
             piece = slice(max(rows.start, start) - start, min(rows.stop, int(end)) - start)
             if piece.start < piece.stop:
-                if "features" in parts:
-                    parts["features"].append(reader.read(piece).inputs)
-                if "embeddings" in parts:
-                    batch = reader.read_column("embeddings", piece, reader.select())
-                    parts["embeddings"].append(batch.inputs)
-        return {name: torch.cat(found) for name, found in parts.items()}
+                for column, found in parts.items():
+                    found.append(reader.read(piece, column).inputs)
+        return {column: torch.cat(found) for column, found in parts.items()}
 
     write_bank(out, info, make_block, processes, shards=shards, overwrite=overwrite, report=report)
     return info

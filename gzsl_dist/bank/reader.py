@@ -5,21 +5,20 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gzsl_dist.bank.layout import BankInfo, Shard, from_stored
-from gzsl_dist.bank.master import Master, read_master
-from gzsl_dist.bank.plan import refuse_unfinished
+from gzsl_dist.bank.bank_file import read_bank
+from gzsl_dist.bank.layout import STORED_AS, Batch, Column, Selection, from_stored
 from gzsl_dist.bank.prefetch import prefetched
-from gzsl_dist.bank.rows import Batch, Column, Selection
-from gzsl_dist.bank.shard_reader import ShardReader
+from gzsl_dist.bank.shard_file import ShardFile
 from gzsl_dist.bank.shuffle import ShuffledBatches
+from gzsl_dist.bank.writer import refuse_unfinished
 from gzsl_dist.errors import InputError
 
 
@@ -30,56 +29,60 @@ class BankReader:
     DataLoader workers, forked or spawned.
 
     Args:
-        path: the bank's master file.
+        path: the bank's file.
 
     Raises:
-        InputError: missing, unfinished, no bank, or damaged.
+        InputError: missing, unfinished, not a bank, or damaged.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         refuse_unfinished(self.path)
-        self._master: Master = read_master(self.path)
-        self.info: BankInfo = self._master.info
-        self.token = self._master.token
-        self._first_rows = [shard.rows(self.info).start for shard in self._master.shards]
-        self._ends = np.cumsum(self.info.counts)
-        self._open: list[ShardReader | None] = [None] * len(self._master.shards)
-        self._process = os.getpid()
+        self.bank = read_bank(self.path)
+        self.info, self.token = self.bank.info, self.bank.token
+        self._firsts = [self.info.rows_of(shard.blocks).start for shard in self.bank.shards]
+        self._open: dict[tuple[int, int], ShardFile] = {}  # by process and shard
 
     def __len__(self) -> int:
         return self.info.rows
 
     def __getstate__(self) -> dict[str, Any]:
         """All but open files."""
-        return self.__dict__ | {"_open": [None] * len(self._open)}
+        return self.__dict__ | {"_open": {}}
 
     def __enter__(self) -> BankReader:
         """Use as a context manager to close the files."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the files."""
         self.close()
 
     def close(self) -> None:
         """Close the shards; reading opens them again."""
-        for shard in self._open:
-            if shard is not None and self._process == os.getpid():
+        for (process, _), shard in self._open.items():
+            if process == os.getpid():
                 shard.close()
-        self._open = [None] * len(self._open)
+        self._open = {}
 
-    @property
+    @cached_property
     def class_counts(self) -> dict[str, int]:
         """Rows of each class that the bank holds."""
         counts = np.bincount(self.info.labels, self.info.counts, len(self.info.classes))
         held = np.flatnonzero(counts)
         return {self.info.classes[number]: int(counts[number]) for number in held}
+
+    def shard(self, number: int) -> ShardFile:
+        """An open shard.
+
+        Raises:
+            InputError: it is missing, truncated or of another bank.
+        """
+        key = os.getpid(), number  # a forked process leaves its parent's files alone
+        if key not in self._open:
+            shard = self.bank.shards[number]
+            self._open[key] = ShardFile(self.bank.file(self.path, shard), self.bank, shard)
+        return self._open[key]
 
     def check_shards(self) -> None:
         """Open every shard.
@@ -87,8 +90,8 @@ class BankReader:
         Raises:
             InputError: one is missing, truncated or of another bank.
         """
-        for number in range(len(self._open)):
-            self._shard(number)
+        for number in range(len(self.bank.shards)):
+            self.shard(number)
 
     def select(self, classes: Sequence[str] | None = None) -> Selection:
         """All rows, or those of some classes, in the bank's order.
@@ -96,58 +99,44 @@ class BankReader:
         Raises:
             InputError: the bank lacks a class.
         """
-        starts = self._ends - self.info.counts
+        starts = self.info.ends - self.info.counts
         if classes is None:
             return Selection(starts, self.info.counts)
-        held = self.class_counts
         for name in classes:
-            if name not in held:
+            if name not in self.class_counts:
                 raise InputError(f"{self.path}: holds no class {name!r}; info lists its classes")
-        number = {name: index for index, name in enumerate(self.info.classes)}
-        chosen = np.isin(self.info.labels, [number[name] for name in classes])
+        numbers = {name: index for index, name in enumerate(self.info.classes)}
+        chosen = np.isin(self.info.labels, [numbers[name] for name in classes])
         return Selection(starts[chosen], self.info.counts[chosen])
 
     def read_stored(self, column: str, rows: slice, out: NDArray[np.generic]) -> None:
         """Read the bank's rows of a data set as they are stored into ``out`` ``(rows, ...)``."""
-        number, at = bisect_right(self._first_rows, rows.start) - 1, rows.start
-        bounds = [*self._first_rows, self.info.rows]
+        number, at = bisect_right(self._firsts, rows.start) - 1, rows.start
+        bounds = [*self._firsts, self.info.rows]
         while at < rows.stop:
             stop = min(rows.stop, bounds[number + 1])
-            self._shard(number).read(
-                column, at - bounds[number], out[at - rows.start : stop - rows.start]
-            )
+            self.shard(number).read(column, at, out[at - rows.start : stop - rows.start])
             number, at = number + 1, stop
 
-    def read(self, rows: slice, selection: Selection | None = None) -> Batch:
-        """Read features of rows (of a selection), in the stored type."""
-        return self.read_column("features", rows, selection or self.select())
-
-    def read_column(self, column: Column, rows: slice, selection: Selection) -> Batch:
-        """Read rows of a selection from features or embeddings, in the stored type.
+    def read(
+        self, rows: slice, column: Column = "features", selection: Selection | None = None
+    ) -> Batch:
+        """Read rows (of a selection) from features or embeddings, in the stored type.
 
         Raises:
             InputError: the bank has no embeddings, or is damaged.
         """
-        dtype, width = self.column(column)
-        out, labels = np.empty((rows.stop - rows.start, width), dtype), []
-        at = 0
-        for piece in selection.pieces(rows):
-            length = piece.stop - piece.start
-            self.read_stored(column, piece, out[at : at + length])
-            labels.append(self.info.labels_of(piece))
-            at += length
-        joined = np.concatenate(labels) if labels else np.empty(0, np.int64)
-        return Batch(from_stored(out, self.info.dtype), torch.from_numpy(joined))
+        return self._read_pieces(column, selection or self.select(), [rows], None)[0]
 
-    def column(self, column: Column) -> tuple[str, int]:
-        """Stored type and width of features or embeddings.
+    def width(self, column: Column) -> int:
+        """Values of a row of features or embeddings.
 
         Raises:
             InputError: the bank has no embeddings.
         """
-        if column not in self.info.columns:
+        if column not in self.info.value_columns:
             raise InputError(f"{self.path}: holds no {column}; synthesize with --embeddings")
-        return self.info.columns[column]
+        return self.info.width if column == "features" else self.info.embedding_width
 
     def blocks(
         self,
@@ -156,7 +145,6 @@ class BankReader:
         numbers: range | None = None,
         column: Column = "features",
         dtype: torch.dtype | None = torch.float32,
-        ahead: int = 1,
     ) -> Iterator[Batch]:
         """Rows in the bank's order, block by block, read ahead by a thread.
 
@@ -165,40 +153,48 @@ class BankReader:
             numbers: only these blocks (of the selected rows); default all.
             column: ``features`` or ``embeddings``.
             dtype: what to convert to; None keeps the stored type.
-            ahead: blocks that the thread reads ahead.
         """
         selection, size = self.select(classes), self.info.block_rows
-        self.column(column)
 
         def read(number: int) -> Batch:
             rows = slice(number * size, min((number + 1) * size, selection.rows))
-            return self.read_column(column, rows, selection)
+            return self.read(rows, column, selection)
 
         chosen = range(-(-selection.rows // size)) if numbers is None else numbers
-        for batch in prefetched(map(read, chosen), ahead):
+        for batch in prefetched(map(read, chosen)):
             yield batch if dtype is None else Batch(batch.inputs.to(dtype), batch.labels)
 
-    def shuffled(self, batch_size: int, **settings: Any) -> ShuffledBatches:
-        """Shuffled mini-batches; see `gzsl_dist.bank.shuffle.ShuffledBatches`."""
-        return ShuffledBatches(self, batch_size, **settings)
+    def shuffled(
+        self,
+        batch_size: int,
+        *,
+        classes: Sequence[str] | None = None,
+        column: Column = "features",
+        **settings: Any,
+    ) -> ShuffledBatches:
+        """Shuffled mini-batches of some classes; see `gzsl_dist.bank.shuffle.ShuffledBatches`."""
+        selection = self.select(classes)
+        self.width(column)
+        read = partial(self._read_pieces, column, selection)
+        return ShuffledBatches(read, selection.rows, self.info.block_rows, batch_size, **settings)
 
-    def checksums(self, number: int) -> tuple[NDArray[np.uint64], int]:
-        """Of a shard: checksums of its blocks ``(blocks, columns)``, and that of all the rest."""
-        return self._shard(number).checksums, self._master.rest[number]
-
-    @property
-    def shards(self) -> tuple[Shard, ...]:
-        """Names and blocks of the shards."""
-        return self._master.shards
-
-    def _shard(self, number: int) -> ShardReader:
-        if self._process != os.getpid():  # forked: another process's files are left alone
-            self._open, self._process = [None] * len(self._open), os.getpid()
-        found = self._open[number]
-        if found is None:
-            shard = self._master.shards[number]
-            found = ShardReader(
-                self.path.with_name(shard.name), self.info, shard, self._master.token
-            )
-            self._open[number] = found
-        return found
+    def _read_pieces(
+        self,
+        column: Column,
+        selection: Selection,
+        pieces: list[slice],
+        memory: NDArray[np.generic] | None,
+    ) -> tuple[Batch, NDArray[np.generic]]:
+        """Read rows of a selection into the memory given, or new memory if that is too small."""
+        width, total = self.width(column), sum(piece.stop - piece.start for piece in pieces)
+        if memory is None or len(memory) < total:
+            memory = np.empty((total, width), STORED_AS[self.info.dtype])
+        labels, at = [np.empty(0, np.int64)], 0
+        for piece in pieces:
+            for rows in selection.pieces(piece):
+                stop = at + rows.stop - rows.start
+                self.read_stored(column, rows, memory[at:stop])
+                labels.append(self.info.labels_of(rows))
+                at = stop
+        inputs = from_stored(memory[:total], self.info.dtype)
+        return Batch(inputs, torch.from_numpy(np.concatenate(labels))), memory

@@ -1,25 +1,27 @@
-"""Writing a bank: every process its own shards, all at once."""
+"""Writing a bank: every process its own shards, all at once; killed, the same call resumes it.
+
+Until all rows are there, the bank's own file stands under a temporary name, ``.writing-<name>``,
+and says what the bank is to hold and which shards it has.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from torch import Tensor
-
-from gzsl_dist.bank.checksums import rest_checksum
-from gzsl_dist.bank.layout import BankInfo, Shard, to_stored
-from gzsl_dist.bank.master import Master, read_master, write_master
-from gzsl_dist.bank.plan import Plan, only_writer, open_plan, plan_path, remove_shard
-from gzsl_dist.bank.shard_writer import ShardWriter, open_shard
+from gzsl_dist.bank.bank_file import Bank, new_file, read_bank
+from gzsl_dist.bank.layout import BankInfo, cut_into_shards
+from gzsl_dist.bank.shard_file import MakeBlock, finished_blocks, write_shard
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
+from gzsl_dist.files import PARTIAL, exclusive_lock, rename
 
-MakeBlock = Callable[[slice], dict[str, Tensor]]
+REMEDY = "--overwrite discards it and begins anew"
 Report = Callable[[int, int], None]
 
 
@@ -38,12 +40,13 @@ def write_bank(
     A block is made whole by one process, so the rows do not depend on the number of processes.
 
     Args:
-        path: the master file to make; shards stand beside it.
+        path: the bank's file; where there are several, they stand beside it.
         info: what the bank holds.
         make_block: gives ``features`` ``(rows, d_x)`` (and ``embeddings``) of the bank's given
             rows. It runs while a thread checks and writes the block before.
         processes: the job.
-        shards: number of files, by default one a process; of an unfinished bank they stay.
+        shards: number of files with rows, by default one a process; of an unfinished bank they
+            stay, and a compressed one has more.
         overwrite: whether an existing bank may be replaced; it stays until the new one is whole.
         report: called after every block with this process's blocks done and in all.
 
@@ -51,102 +54,163 @@ def write_bank(
         InputError: the bank exists, an unfinished one has another description, rows are not
             finite, or the disk is full or not writable.
     """
+    count = shards or processes.world_size
     with only_writer(path, processes):
         processes.agree_on_folder("output folder", path.parent)
-        count = shards or processes.world_size
-        plan = processes.once(lambda: open_plan(path, info, count, overwrite=overwrite))
-        processes.together(lambda: _write_shards(path, info, plan, make_block, processes, report))
-        processes.once(lambda: _complete(path, info, plan))
+        bank = processes.once(lambda: _begin(path, info, count, overwrite=overwrite))
+        processes.together(lambda: _write_shards(path, bank, make_block, processes, report))
+        processes.once(lambda: _finish(path, bank))
 
 
-def remove_bank(path: Path) -> None:
-    """Remove a whole bank: first the master file, so that what is left at any moment is no bank.
+def refuse_unfinished(path: Path) -> None:
+    """Say what is missing where only an unfinished bank is.
 
     Raises:
-        InputError: it is no bank; nothing is removed.
+        InputError: it is unfinished.
     """
-    shards = read_master(path).shards
-    path.unlink()
-    for shard in shards:
-        remove_shard(path.with_name(shard.name))
+    if path.exists() or not unfinished(path).exists():
+        return
+    lacking, total = _lacking(path), read_bank(unfinished(path)).info.block_count
+    raise InputError(
+        f"{path}: unfinished bank, lacks {lacking} of {total} blocks; the command that began it "
+        "resumes it"
+    )
+
+
+def unfinished(path: Path) -> Path:
+    """Where the file of an unfinished bank stands."""
+    return path.with_name(f"{PARTIAL}{path.name}")
+
+
+@contextmanager
+def only_writer(path: Path, processes: Processes) -> Iterator[None]:
+    """Keep other jobs from writing the same bank; the lock goes with the process that holds it.
+
+    Raises:
+        InputError: another job is writing it, or the folder cannot be written or has no locks.
+    """
+    place = path.with_name(f"{PARTIAL}{path.name}.lock")
+    busy = f"{path}: is being written by another job; wait for it, or use another --out"
+    remedy = "use an --out on a file system with locks"
+    held = []
+
+    def take() -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.append(exclusive_lock(place, str(path), busy=busy, remedy=remedy))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+    processes.once(take)
+    try:
+        yield
+    finally:
+        for file in held:
+            with suppress(OSError):
+                os.unlink(place)
+            file.close()
+
+
+def _begin(path: Path, info: BankInfo, count: int, *, overwrite: bool) -> Bank:
+    """Resume an unfinished bank of this description, or begin a new one."""
+    place, expected = unfinished(path), info.facts()
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file in it with --out")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path}: exists already; choose another --out or give --overwrite")
+    if place.exists():
+        bank = read_bank(place)
+        found = bank.info.facts()
+        differing = [name for name, value in expected.items() if found[name] != value]
+        if not differing:
+            _check_room(path, info, _lacking(path))
+            return bank
+        if not overwrite:
+            name = differing[0]
+            raise InputError(
+                f"{path}: an unfinished bank with another {name} ({found[name]}, now "
+                f"{expected[name]}) is here; give the same options to resume it, or {REMEDY}"
+            )
+        _remove(path, bank)
+        place.unlink()
+    token = secrets.token_hex(4)
+    bank = Bank(info, token, cut_into_shards(path, info, count, token))
+    _check_room(path, info, info.block_count)
+    try:
+        with new_file(place, bank, bank.shards[0] if len(bank.shards) == 1 else None):
+            pass
+    except OSError as error:
+        raise _told(error, path, bank) from None
+    return bank
 
 
 def _write_shards(
-    path: Path,
-    info: BankInfo,
-    plan: Plan,
-    make_block: MakeBlock,
-    processes: Processes,
-    report: Report | None,
+    path: Path, bank: Bank, make_block: MakeBlock, processes: Processes, report: Report | None
 ) -> None:
-    mine = plan.shards[processes.rank :: processes.world_size]
-    done, total = 0, sum(len(shard.blocks) for shard in mine)
+    own = bank.shards[processes.rank :: processes.world_size]
+    done, total = 0, sum(len(shard.blocks) for shard in own)
     try:
-        for shard in mine:
-            writer = open_shard(path.with_name(shard.name), info, shard, plan.token)
-            try:
-                for _ in _write_blocks(writer, shard, info, make_block):
-                    done += 1
-                    if report is not None:
-                        report(done, total)
-                writer.finish()
-            finally:
-                writer.close()
+        for shard in own:
+            file = bank.file(unfinished(path), shard)
+            for _ in write_shard(file, bank, shard, make_block):
+                done += 1
+                if report is not None:
+                    report(done, total)
     except OSError as error:
-        raise _told(error, path, info, total - done) from None
+        raise _told(error, path, bank) from None
 
 
-def _write_blocks(
-    writer: ShardWriter, shard: Shard, info: BankInfo, make_block: MakeBlock
-) -> Iterator[None]:
-    """Make and write a shard's blocks; a thread writes one while the next is made."""
-
-    def write(block: int, made: dict[str, Tensor]) -> None:
-        arrays = {name: to_stored(values, info.dtype) for name, values in made.items()}
-        writer.write(block, {**arrays, "labels": info.labels_of(info.block(block))})
-
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="bank") as thread:
-        writing: Future[None] | None = None
-        for block in shard.blocks:
-            if block in writer.done:
-                yield
-                continue
-            made = make_block(info.block(block))
-            if writing is not None:
-                writing.result()
-            writing = thread.submit(write, block, made)
-            yield
-        if writing is not None:
-            writing.result()
-
-
-def _complete(path: Path, info: BankInfo, plan: Plan) -> None:
-    """Write the master file; then remove what a replaced bank leaves."""
+def _finish(path: Path, bank: Bank) -> None:
+    """Give the bank its name; then remove the shards of the one it replaces."""
+    old = None
+    with suppress(InputError):  # whatever stands there, its other files are not known to be ours
+        old = read_bank(path)
     try:
-        rest = tuple(
-            rest_checksum(path.with_name(shard.name), list(info.columns)) for shard in plan.shards
+        rename(unfinished(path), path)
+    except OSError as error:
+        raise _told(error, path, bank) from None
+    if old is not None:
+        _remove(path, old)
+
+
+def _remove(path: Path, bank: Bank) -> None:
+    """Remove the shards beside a bank's own file, and what their writing left."""
+    for shard in bank.shards:
+        if shard.name:
+            file = path.with_name(shard.name)
+            file.unlink(missing_ok=True)
+            unfinished(file).unlink(missing_ok=True)
+
+
+def _lacking(path: Path) -> int:
+    """Blocks that an unfinished bank lacks, by its files' own account."""
+    place = unfinished(path)
+    bank = read_bank(place)
+    there = sum(finished_blocks(bank.file(place, shard)) for shard in bank.shards)
+    return bank.info.block_count - there
+
+
+def _check_room(path: Path, info: BankInfo, blocks: int) -> None:
+    """Compare the disk's free bytes with those that are still to be written.
+
+    With compression the need is not known before; a full disk is then met while writing.
+    """
+    needed = min(info.rows, blocks * info.block_rows) * info.row_bytes
+    free = shutil.disk_usage(path.parent).free
+    if needed > free and info.compression == "none":
+        raise InputError(
+            f"{path}: needs {needed} bytes, {free} are free on its disk; make room, choose "
+            "another --out, fewer rows, --dtype float16 or --compression"
         )
-        old: tuple[Shard, ...] = ()
-        if path.exists():
-            try:
-                old = read_master(path).shards
-            except InputError:  # whatever stood there, its other files are not known to be ours
-                old = ()
-        write_master(path, Master(info, plan.token, plan.shards, rest))
-        plan_path(path).unlink()
-        for shard in old:
-            remove_shard(path.with_name(shard.name))
-    except OSError as error:
-        raise _told(error, path, info, 0) from None
 
 
-def _told(error: OSError, path: Path, info: BankInfo, blocks: int) -> InputError:
+def _told(error: OSError, path: Path, bank: Bank) -> InputError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path.parent).free
-        needed = blocks * info.block_rows * info.row_bytes
+        needed = _lacking(path) * bank.info.block_rows * bank.info.row_bytes
         return InputError(
-            f"{path}: disk full, this process still needs up to {needed} bytes, {free} are free; "
-            "make room, and the same command goes on"
+            f"{path}: disk full, up to {needed} bytes are still to be written, {free} are free; "
+            "make room, and the same command resumes"
         )
     reason = os.strerror(error.errno) if error.errno else str(error.args[-1])
-    return InputError(f"{path}: cannot be written ({reason}); the same command goes on")
+    return InputError(f"{path}: cannot be written ({reason}); the same command resumes")

@@ -36,7 +36,7 @@ class EvaluationSettings(Section):
     rows_per_class: PositiveInt = Field(100, description="Synthetic rows of each unseen class.")
     in_memory: InMemory = Field(
         "auto",
-        description="Whether these rows are held in memory, or in a bank in the run directory "
+        description="Whether these rows are held in memory, or in a file in the run directory "
         "while the classifier is fitted; auto: in memory up to a quarter of what is free.",
     )
     space: Literal["h", "u", "x", "xh"] | None = Field(

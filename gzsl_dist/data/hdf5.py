@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ DAMAGE = (KeyError, OSError, OverflowError, RuntimeError, TypeError, ValueError,
 NO_LOCK = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOLCK, errno.ENOTSUP)
 
 
-def hdf5_file(path: Path, mode: str, **options: Any) -> h5py.File:
+def hdf5_file(path: Path | BytesIO, mode: str, **options: Any) -> h5py.File:
     """`h5py.File`, which locks what it opens; a file that cannot be locked is not a damaged one.
 
     Raises:

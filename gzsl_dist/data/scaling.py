@@ -48,6 +48,15 @@ class Scaling:
         scaled /= self.extent
         return scaled
 
+    def restore(self, scaled: FloatArray) -> FloatArray:
+        """The features ``(rows, d_x)`` whose scaled values these are, within rounding."""
+        transformed: FloatArray = scaled * self.extent + self.minimum
+        if self.transform == "sqrt":
+            return np.sign(transformed) * transformed**2
+        if self.transform == "log1p":
+            return np.sign(transformed) * np.expm1(np.abs(transformed))
+        return transformed
+
 
 def apply_transform(features: FloatArray, transform: Transform) -> FloatArray:
     """``sign(x) sqrt|x|`` or ``sign(x) log(1 + |x|)``, so that no feature is refused."""

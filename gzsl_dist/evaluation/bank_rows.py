@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from gzsl_dist.bank.layout import Column
 from gzsl_dist.bank.reader import BankReader
-from gzsl_dist.bank.rows import Column
 from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
@@ -36,10 +36,14 @@ class BankRows:
     column: Column
 
     def __iter__(self) -> Iterator[Rows]:
-        """Read the blocks; in float32, labels in the problem's numbering."""
+        """Read the blocks; scaled, in float32, labels in the problem's numbering."""
+        info = self.reader.info
         for batch in self.reader.blocks(self.classes, numbers=self.blocks, column=self.column):
+            inputs = batch.inputs
+            if info.units == "original" and not self.embedded:
+                inputs = torch.from_numpy(info.scaling(inputs.numpy()))
             numbers = self.problem.numbers(batch.labels.numpy())
-            yield Rows(batch.inputs, torch.from_numpy(numbers))
+            yield Rows(inputs, torch.from_numpy(numbers))
 
     @property
     def embedded(self) -> bool:
@@ -48,13 +52,13 @@ class BankRows:
 
     def bytes(self, row_bytes: int) -> int:
         """Memory that all processes' rows take in float32, beside `row_bytes` a row besides."""
-        width = self.reader.column(self.column)[1]
+        width = self.reader.width(self.column)
         return (4 * width + row_bytes) * self.reader.select(self.classes).rows
 
     def in_memory(self) -> Rows:
         """All of this process's rows."""
         parts = list(self)
-        width = self.reader.column(self.column)[1]
+        width = self.reader.width(self.column)
         empty = Rows(torch.empty(0, width), torch.empty(0, dtype=torch.int64))
         return Rows(
             torch.cat([empty.features[:], *(part.features[:] for part in parts)]),
@@ -68,10 +72,8 @@ def bank_weights(reader: BankReader, problem: Problem, rows_per_class: int) -> t
     A class of a bank counts as much as `rows_per_class` rows, however many it has: a larger bank
     estimates the same objective with less noise, and the calibration factor still fits.
     """
-    weights = torch.ones(len(problem.classes))
-    for number in range(problem.seen_count, len(problem.classes)):
-        weights[number] = rows_per_class / reader.class_counts[problem.names[number]]
-    return weights
+    counts = [reader.class_counts[name] for name in problem.names[problem.seen_count :]]
+    return torch.cat([torch.ones(problem.seen_count), rows_per_class / torch.tensor(counts)])
 
 
 def check_fits(
@@ -104,8 +106,8 @@ def check_fits(
         return
     generator = fingerprint(networks.generator)
     for thing, theirs, ours in (
-        ("for a data set", info.dataset, dataset),
-        ("by a generator", info.generator, generator),
+        ("for a data set", info.dataset_fingerprint, dataset),
+        ("by a generator", info.generator_fingerprint, generator),
     ):
         if theirs != ours:
             raise InputError(
@@ -159,7 +161,7 @@ def bank_rows(
     reader.check_shards()
     column: Column = "features"
     if space == "h" and networks.embedding is not None and reader.info.embedding_width:
-        same = reader.info.embedding == fingerprint(networks.embedding)
+        same = reader.info.embedding_fingerprint == fingerprint(networks.embedding)
         column = "embeddings" if same else "features"
     blocks = -(-reader.select(unseen).rows // reader.info.block_rows)
     share = processes.share(blocks)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from gzsl_dist.config import EvaluationSettings
+from gzsl_dist.data.features import BLOCK_ROWS
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.models.precision import at_least_float32
@@ -60,3 +61,12 @@ class ClassifierSpace:
     def _finished(self, part: Tensor) -> Tensor:
         part = at_least_float32(part)
         return normalize(part, dim=1) if self.unit_length else part
+
+
+@torch.no_grad()
+def classifier_input(networks: Networks, features: Tensor, space: ClassifierSpace) -> Tensor:
+    """Scaled features ``(rows, d_x)`` in the classifier's space, ``(rows, width)``."""
+    features = features.to(networks.generator.output.weight)
+    return torch.cat(
+        [space.inputs(part, networks.embedding) for part in features.split(BLOCK_ROWS)]
+    )

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from gzsl_dist.config import Config
 from gzsl_dist.data.problem import Problem
-from gzsl_dist.evaluation.classifier_space import ClassifierSpace
-from gzsl_dist.evaluation.score import classifier_input
+from gzsl_dist.evaluation.classifier_space import ClassifierSpace, classifier_input
 from gzsl_dist.evaluation.synthetic import rows_of_class
 from gzsl_dist.files import atomic_write, read_json_object
 from gzsl_dist.models.networks import Networks

@@ -18,21 +18,12 @@ from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.evaluation.bank_rows import BankRows
 from gzsl_dist.evaluation.classifier import RowBlocks, SoftmaxClassifier, fit_softmax_blocks
-from gzsl_dist.evaluation.classifier_space import ClassifierSpace
+from gzsl_dist.evaluation.classifier_space import ClassifierSpace, classifier_input
 from gzsl_dist.evaluation.metrics import ScoredRows
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.evaluation.sharded_classifier import fit_softmax_sharded
-from gzsl_dist.evaluation.synthetic import synthetic_rows
+from gzsl_dist.evaluation.synthetic import SpilledRows, synthetic_rows
 from gzsl_dist.models.networks import Networks
-
-
-@torch.no_grad()
-def classifier_input(networks: Networks, features: Tensor, space: ClassifierSpace) -> Tensor:
-    """Scaled features ``(rows, d_x)`` in the classifier's space, ``(rows, width)``."""
-    features = features.to(networks.generator.output.weight)
-    return torch.cat(
-        [space.inputs(part, networks.embedding) for part in features.split(BLOCK_ROWS)]
-    )
 
 
 def fit_classifier(
@@ -40,7 +31,7 @@ def fit_classifier(
     problem: Problem,
     config: Config,
     processes: Processes,
-    synthetic: Rows | BankRows | None = None,
+    synthetic: Rows | SpilledRows | BankRows | None = None,
     *,
     class_weights: Tensor | None = None,
     shard_classes: bool = False,
@@ -52,7 +43,7 @@ def fit_classifier(
         problem: gives the training rows and all classes.
         config: rows per class, space, penalty.
         processes: the job; each process takes a share of all rows.
-        synthetic: this process's rows of unseen classes; `BankRows` are read anew for every
+        synthetic: this process's rows of unseen classes; those in files are read anew for every
             evaluation of the classifier's objective; default: those of
             `gzsl_dist.evaluation.synthetic.synthetic_rows`.
         class_weights: ``(classes,)`` what a row of each class counts, default 1.
@@ -72,7 +63,10 @@ def fit_classifier(
             )
     mine = processes.share(len(problem.train))
     real = _real_blocks(networks, problem.train, mine, space)
-    if isinstance(synthetic, BankRows):
+    made: RowBlocks
+    if isinstance(synthetic, SpilledRows):
+        made = synthetic.__iter__
+    elif isinstance(synthetic, BankRows):
         made = _from_bank(networks, synthetic, space)
     else:
         inputs = classifier_input(networks, synthetic.features[:], space)

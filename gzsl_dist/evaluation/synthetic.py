@@ -1,40 +1,61 @@
-"""Synthetic rows for the classifier: in memory, or in a bank for as long as it is fitted."""
+"""Synthetic rows for the classifier: in memory, or in a file for as long as it is fitted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+from typing import IO
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gzsl_dist.bank.generate import BlockMaker, synthesize_class
-from gzsl_dist.bank.layout import BankInfo
-from gzsl_dist.bank.reader import BankReader
-from gzsl_dist.bank.rows import Column
-from gzsl_dist.bank.writer import remove_bank, write_bank
+from gzsl_dist.bank.generate import synthesize_class
 from gzsl_dist.config import Config
+from gzsl_dist.data.features import BLOCK_ROWS
 from gzsl_dist.data.memory import fits_in_memory
 from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.evaluation.bank_rows import BankRows
-from gzsl_dist.evaluation.classifier_space import ClassifierSpace
-from gzsl_dist.models.fingerprint import fingerprint
+from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.classifier_space import ClassifierSpace, classifier_input
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.run.files import RunFiles
+
+
+@dataclass(frozen=True)
+class SpilledRows:
+    """This process's synthetic rows in the classifier's space, in a file.
+
+    Attributes:
+        file: their values, row by row.
+        labels: ``(rows,)`` in the problem's numbering.
+        like: ``(0, width)`` type and device of a row.
+    """
+
+    file: IO[bytes]
+    labels: Tensor
+    like: Tensor
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Read block by block; each is mapped alone, so that memory holds no more than that."""
+        dtype, width = self.like.new_empty(0, device="cpu").numpy().dtype, self.like.shape[1]
+        for first in range(0, len(self.labels), BLOCK_ROWS):
+            labels = self.labels[first : first + BLOCK_ROWS]
+            place, shape = first * width * dtype.itemsize, (len(labels), width)
+            rows = np.array(np.memmap(self.file, dtype, "r", place, shape))
+            yield torch.from_numpy(rows).to(self.like.device), labels.to(self.like.device)
 
 
 @contextmanager
 def synthetic_rows(
     networks: Networks, problem: Problem, config: Config, processes: Processes
-) -> Iterator[Rows | BankRows]:
+) -> Iterator[Rows | SpilledRows]:
     """This process's share of `evaluation.rows_per_class` rows of every unseen class.
 
-    Rows that need too much memory (`evaluation.in_memory`) go to a bank in the run directory, which
-    all processes write, read in every pass of the classifier, and remove in the end. One that a
-    killed job left is gone on with, or replaced.
+    Rows that need too much memory (`evaluation.in_memory`) go to a file without a name in the run
+    directory, read in every pass of the classifier, which ends with the process at the latest.
 
     Args:
         networks: whose generator makes the rows.
@@ -43,28 +64,49 @@ def synthetic_rows(
         processes: the job.
 
     Raises:
-        InputError: the bank cannot be written.
+        InputError: the file cannot be written.
     """
-    mine = processes.share(len(problem.classes) - problem.seen_count)
-    rows = (mine.stop - mine.start) * config.evaluation.rows_per_class
-    wanted = config.evaluation.in_memory
+    own = processes.share(len(problem.classes) - problem.seen_count)
+    classes, count = (
+        range(problem.seen_count, len(problem.classes))[own],
+        config.evaluation.rows_per_class,
+    )
+    weight, wanted = networks.generator.output.weight, config.evaluation.in_memory
     fits = wanted == "true" or (
         wanted == "auto"
-        and fits_in_memory(
-            rows * row_bytes(networks, config), networks.generator.output.weight.device
-        )
+        and fits_in_memory(len(classes) * count * row_bytes(networks, config), weight.device)
+    )
+    labels = torch.tensor(classes, dtype=torch.int64).repeat_interleave(count)
+    made = (
+        rows_of_class(networks, problem, number, count, config.train.seed) for number in classes
     )
     if not processes.any(not fits):
-        yield _in_memory(networks, problem, config, mine)
+        empty = weight.new_empty(0, problem.feature_dim)
+        yield Rows(torch.cat([empty, *made]), labels.to(weight.device))
         return
-    path = RunFiles(config.run_dir).evaluation_bank
-    with BankReader(_written(path, networks, problem, config, processes)) as reader:
-        unseen = tuple(reader.class_counts)
-        share = processes.share(reader.info.block_count)
-        column: Column = "embeddings" if reader.info.embedding_width else "features"
-        yield BankRows(reader, unseen, problem, range(share.start, share.stop), column)
-        processes.together(reader.close)  # no process still reads
-    processes.once(lambda: remove_bank(path))
+    folder, space = (
+        RunFiles(config.run_dir).directory,
+        ClassifierSpace.configured(config.evaluation),
+    )
+
+    def spill() -> SpilledRows:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = TemporaryFile(dir=folder)  # noqa: SIM115  open for as long as it is read
+            like = classifier_input(networks, weight.new_empty(0, problem.feature_dim), space)
+            for rows in made:
+                file.write(classifier_input(networks, rows, space).cpu().numpy().data)
+            file.flush()
+        except OSError as error:
+            raise InputError(
+                f"{folder}: synthetic rows cannot be written ({error.strerror}); make room, or "
+                "lower evaluation.rows_per_class"
+            ) from None
+        return SpilledRows(file, labels, like)
+
+    spilled = processes.together(spill)
+    with spilled.file:
+        yield spilled
 
 
 def row_bytes(networks: Networks, config: Config) -> int:
@@ -84,48 +126,3 @@ def rows_of_class(
         rows=slice(0, count),
         seed=seed,
     )
-
-
-def _in_memory(networks: Networks, problem: Problem, config: Config, mine: slice) -> Rows:
-    share = list(range(problem.seen_count, len(problem.classes)))[mine]
-    count = config.evaluation.rows_per_class
-    seed = config.train.seed
-    parts = [rows_of_class(networks, problem, number, count, seed) for number in share]
-    weight = networks.generator.output.weight
-    features = torch.cat(parts) if parts else weight.new_empty(0, problem.feature_dim)
-    labels = torch.tensor(share, dtype=torch.int64).repeat_interleave(count)
-    return Rows(features, labels.to(weight.device))
-
-
-def _written(
-    path: Path, networks: Networks, problem: Problem, config: Config, processes: Processes
-) -> Path:
-    labels = np.sort(problem.classes[problem.seen_count :])
-    # noise depends on the data set's numbers of the classes, so the bank has these too
-    semantics = np.zeros((problem.classes.max() + 1, problem.semantic_dim), np.float32)
-    semantics[problem.classes] = problem.semantics.cpu().numpy()
-    embedding = (
-        networks.embedding if ClassifierSpace.configured(config.evaluation).name == "h" else None
-    )
-    info = BankInfo(
-        dataset_name=problem.note,
-        dataset="",
-        generator=fingerprint(networks.generator),
-        embedding=fingerprint(embedding) if embedding else "",
-        classes=tuple(map(str, range(len(semantics)))),
-        semantics=semantics,
-        semantics_norm=None,
-        scaling=problem.scaling,
-        seed=config.train.seed,
-        step=0,
-        labels=labels,
-        counts=np.full(len(labels), config.evaluation.rows_per_class),
-        width=problem.feature_dim,
-        embedding_width=embedding.embed.out_features if embedding else 0,
-        dtype="float32",
-        compression="none",
-        block_rows=1024,
-    )
-    maker = BlockMaker(networks.generator, embedding, info)
-    write_bank(path, info, maker, processes, overwrite=True)
-    return path

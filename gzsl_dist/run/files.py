@@ -81,11 +81,6 @@ class RunFiles(TrainingFiles):
         return self.directory / "confusion.json"
 
     @property
-    def evaluation_bank(self) -> Path:
-        """Synthetic rows while a classifier is fitted to more than memory holds."""
-        return self.directory / "evaluation-bank.h5"
-
-    @property
     def test_reads(self) -> Path:
         """A line for each reading of test rows before the end of training."""
         return self.directory / "test_reads.jsonl"

@@ -24,11 +24,10 @@ from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import selection_problem
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
-from gzsl_dist.evaluation.bank_rows import BankRows
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier, fit_softmax_blocks
 from gzsl_dist.evaluation.score import fit_classifier
 from gzsl_dist.evaluation.sharded_classifier import fit_softmax_sharded, sharded_cross_entropy
-from gzsl_dist.evaluation.synthetic import synthetic_rows
+from gzsl_dist.evaluation.synthetic import SpilledRows, synthetic_rows
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.generator import Generator
 from gzsl_dist.training.trainer import networks_for
@@ -123,7 +122,7 @@ def sharded_loss(processes: Processes) -> list[Tensor]:
 def evaluated(processes: Processes, folder: str, in_memory: str) -> list[Tensor]:
     """The classifier that training fits for an evaluation, its synthetic rows held as asked.
 
-    2200 rows are three blocks of a bank: more than two processes, fewer than four.
+    They are of two classes: fewer than four processes.
     """
     config = Config.model_validate(
         {
@@ -141,12 +140,10 @@ def evaluated(processes: Processes, folder: str, in_memory: str) -> list[Tensor]
     )
     problem = selection_problem(digits_dataset(), config)
     networks = networks_for(problem, config)
-    bank = Path(folder) / "evaluation-bank.h5"
-    bank.parent.mkdir(exist_ok=True)
     with synthetic_rows(networks, problem, config, processes) as rows:
-        assert isinstance(rows, BankRows) == bank.exists() == (in_memory == "false")
+        assert isinstance(rows, SpilledRows) == (in_memory == "false")
     classifier = fit_classifier(networks, problem, config, processes)
-    assert not list(Path(folder).iterdir()), "the bank is removed"
+    assert in_memory == "true" or not list(Path(folder).iterdir()), "nothing is left"
     return [classifier.weight, classifier.bias]
 
 
@@ -192,7 +189,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_bytes_are_the_same_at_any_number_of_processes(done: Done, alone: Path) -> None:
     path = done.folder / "whole" / "bank.h5"
     verify(path)
-    assert len(BankReader(path).shards) == len(done.results)
+    assert len(BankReader(path).bank.shards) == len(done.results)
     assert digest(path) == digest(alone)
 
 
@@ -204,7 +201,7 @@ def test_another_number_of_processes_goes_on_with_a_bank(done: Done, alone: Path
     with pytest.raises(InputError, match="unfinished bank, lacks"):
         BankReader(path)
     write_here(ALONE, str(path))
-    assert len(BankReader(path).shards) == len(done.results), "as it was begun"
+    assert len(BankReader(path).bank.shards) == len(done.results), "as it was begun"
     assert digest(path) == digest(alone)
 
 
@@ -234,8 +231,8 @@ def test_blocks_and_sharded_classes_give_the_classifier_of_rows_in_memory(
     losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
     losses.sum().backward()
     in_memory = evaluated(ALONE, str(tmp_path / "run"), "true")
-    for _, *fitted, of_bank, softmax in done.results:
-        torch.testing.assert_close(of_bank, in_memory, rtol=1e-5, atol=1e-5)
+    for _, *fitted, spilled, softmax in done.results:
+        torch.testing.assert_close(spilled, in_memory, rtol=1e-5, atol=1e-5)
         for weight, bias in fitted:
             torch.testing.assert_close(weight, expected.weight, rtol=1e-5, atol=1e-5)
             torch.testing.assert_close(bias, expected.bias, rtol=1e-5, atol=1e-5)

@@ -78,8 +78,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert train.main([*options, *given]) == 0
     for name in RUNS:
         shutil.copytree(mine, folder / "runs" / name)
-    bank = ["--run", mine, "--out", str(folder / "BANK.h5"), "--per-class", "300", "--shards", "2"]
-    assert synthesize.main(bank) == 0
+    bank = ["--run", mine, "--out", str(folder / "BANK.h5"), "--per-class", "300"]
+    assert synthesize.main([*bank, "--shards", "2", "--block-rows", "256"]) == 0
     shutil.copytree(ROOT / "configs", folder / "configs")
     shutil.copy(ROOT / "configs" / "digits.yaml", folder / "FILE")
     return folder

@@ -27,11 +27,12 @@ def save_checkpoint(folder: Path) -> None:
     checkpoint.save(folder, state, {}, ALONE, keep=2)
 
 
-# What writes, and how many names it gives: a bank has a plan, a shard and a master file.
+# What writes, and how many names it gives: a bank is made empty and renamed whole,
+# and compressed rows are in a file anew.
 PLACES: dict[str, tuple[Callable[[Path], object], int]] = {
     "text": (lambda folder: atomic_write(folder / "a.json", "{}"), 1),
     "data set": (lambda folder: write_dataset(folder / "d.h5", digits_dataset()), 1),
-    "bank": (lambda folder: write(folder / "b.h5", shards=1), 3),
+    "bank": (lambda folder: write(folder / "b.h5", shards=1), 2),
     "compressed bank": (
         lambda folder: write(folder / "b.h5", bank_info(compression="gzip"), shards=1),
         3,

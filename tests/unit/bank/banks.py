@@ -30,9 +30,9 @@ def bank_info(
 ) -> BankInfo:
     return BankInfo(
         dataset_name="toy",
-        dataset="d" * 64,
-        generator="a" * 64,
-        embedding="e" * 64 if embeddings else "",
+        dataset_fingerprint="d" * 64,
+        generator_fingerprint="a" * 64,
+        embedding_fingerprint="e" * 64 if embeddings else "",
         classes=("ant", "bee", "cow", "dög"),
         semantics=np.arange(8, dtype=np.float32).reshape(4, 2),
         semantics_norm=None,

@@ -44,7 +44,7 @@ def test_merging_banks_of_different_classes(tmp_path: Path) -> None:
         for name in ("features", "labels", "embeddings"):
             expected = np.concatenate([first[name][:], second[name][:]])
             assert (both[name][:] == expected).all()
-    assert len(list(out.parent.iterdir())) == 2
+    assert list(out.parent.iterdir()) == [out]
     assert BankReader(out).class_counts == {"ant": 7, "bee": 30, "dög": 21}
 
 
@@ -71,7 +71,7 @@ def test_damaged_banks_are_not_merged(tmp_path: Path) -> None:
         place = file["features"].id.get_offset()
     whole = shard.read_bytes()
     shard.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-    with pytest.raises(InputError, match=rf"damaged: features, .* in {shard.name}"):
+    with pytest.raises(InputError, match=rf"damaged: rows .* in {shard.name}"):
         main(["merge", str(bank), "--out", str(out)])
     shard.unlink()
     with pytest.raises(InputError, match=rf"{shard.name}: missing"):
@@ -85,8 +85,7 @@ def test_info_counts_nan(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
     bank = tmp_path / "bank.h5"
     write_bank(bank, bank_info(), made, ALONE, shards=1)
-    (shard,) = tmp_path.glob("bank.*.h5")
-    with h5py.File(shard, "r+") as file:
+    with h5py.File(bank, "r+") as file:
         file["features"][3, 1:3] = np.nan
         file["features"][40, 2] = np.inf
     assert main(["info", str(bank)]) == 0

@@ -14,8 +14,7 @@ from typing import Any
 import h5py
 import pytest
 
-from gzsl_dist.bank.checksums import rest_checksum
-from gzsl_dist.bank.master import read_master
+from gzsl_dist.bank.bank_file import read_bank, user_block
 from gzsl_dist.data.store import read_dataset, write_dataset
 from gzsl_dist.data.xlsa17 import read_pair
 from gzsl_dist.errors import InputError
@@ -43,8 +42,8 @@ def held(path: Path) -> Iterator[None]:
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "data set": read_dataset,
-    "bank": read_master,
-    "shard": lambda path: rest_checksum(path, []),
+    "bank": read_bank,
+    "shard": user_block,
     "MATLAB": lambda path: read_pair(path, path.with_name("splits.mat")),
 }
 

@@ -24,6 +24,13 @@ def test_equals_scikit_learn(transform: str, function) -> None:
     assert scaling(TEST).max() > 1, "rows beyond the training range must not be clipped"
 
 
+@pytest.mark.parametrize("transform", ["none", "sqrt", "log1p"])
+def test_scaled_features_are_restored(transform: str) -> None:
+    features = np.concatenate([TEST, -TEST])
+    scaling = Scaling.fit(TRAIN, transform)
+    np.testing.assert_allclose(scaling.restore(scaling(features)), features, rtol=1e-4, atol=1e-4)
+
+
 def test_a_constant_feature_becomes_zero() -> None:
     train = TRAIN.copy()
     train[:, 2] = 4
