@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gzsl_dist.bank.bank_file import Bank, new_file, read_bank
-from gzsl_dist.bank.layout import BankInfo, cut_into_shards
+from gzsl_dist.bank.layout import BankInfo, Shard, cut_into_shards
 from gzsl_dist.bank.shard_file import MakeBlock, finished_blocks, write_shard
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
@@ -57,7 +57,8 @@ def write_bank(
     count = shards or processes.world_size
     with only_writer(path, processes):
         processes.agree_on_folder("output folder", path.parent)
-        bank = processes.once(lambda: _begin(path, info, count, overwrite=overwrite))
+        token, files = processes.once(lambda: _begin(path, info, count, overwrite=overwrite))
+        bank = Bank(info, token, files)
         processes.together(lambda: _write_shards(path, bank, make_block, processes, report))
         processes.once(lambda: _finish(path, bank))
 
@@ -111,8 +112,10 @@ def only_writer(path: Path, processes: Processes) -> Iterator[None]:
             file.close()
 
 
-def _begin(path: Path, info: BankInfo, count: int, *, overwrite: bool) -> Bank:
-    """Resume an unfinished bank of this description, or begin a new one."""
+def _begin(
+    path: Path, info: BankInfo, count: int, *, overwrite: bool
+) -> tuple[str, tuple[Shard, ...]]:
+    """Resume an unfinished bank of this description, or begin a new one: its token and shards."""
     place, expected = unfinished(path), info.facts()
     if path.is_dir():
         raise InputError(f"{path}: is a folder; name a file in it with --out")
@@ -124,7 +127,7 @@ def _begin(path: Path, info: BankInfo, count: int, *, overwrite: bool) -> Bank:
         differing = [name for name, value in expected.items() if found[name] != value]
         if not differing:
             _check_room(path, info, _lacking(path))
-            return bank
+            return bank.token, bank.shards
         if not overwrite:
             name = differing[0]
             raise InputError(
@@ -140,8 +143,8 @@ def _begin(path: Path, info: BankInfo, count: int, *, overwrite: bool) -> Bank:
         with new_file(place, bank, bank.shards[0] if len(bank.shards) == 1 else None):
             pass
     except OSError as error:
-        raise _told(error, path, bank) from None
-    return bank
+        raise _input_error(error, path, bank) from None
+    return bank.token, bank.shards
 
 
 def _write_shards(
@@ -157,7 +160,7 @@ def _write_shards(
                 if report is not None:
                     report(done, total)
     except OSError as error:
-        raise _told(error, path, bank) from None
+        raise _input_error(error, path, bank) from None
 
 
 def _finish(path: Path, bank: Bank) -> None:
@@ -168,7 +171,7 @@ def _finish(path: Path, bank: Bank) -> None:
     try:
         rename(unfinished(path), path)
     except OSError as error:
-        raise _told(error, path, bank) from None
+        raise _input_error(error, path, bank) from None
     if old is not None:
         _remove(path, old)
 
@@ -204,7 +207,7 @@ def _check_room(path: Path, info: BankInfo, blocks: int) -> None:
         )
 
 
-def _told(error: OSError, path: Path, bank: Bank) -> InputError:
+def _input_error(error: OSError, path: Path, bank: Bank) -> InputError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path.parent).free
         needed = _lacking(path) * bank.info.block_rows * bank.info.row_bytes
