@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     """Do what the command line says."""
     parser = CommandParser(prog="python -m gzsl_dist.bank", description=__doc__)
     parser.add_argument("action", choices=("info", "verify", "head", "merge"))
-    parser.add_argument("banks", metavar="BANK", nargs="+", type=Path, help="master file of a bank")
+    parser.add_argument("banks", metavar="BANK", nargs="+", type=Path, help="file of a bank")
     parser.add_argument("--rows", type=positive_integer, default=5, help="head: rows to show")
     parser.add_argument("--per-class", action="store_true", help="info: rows of every class")
     parser.add_argument(

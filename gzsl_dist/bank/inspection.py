@@ -100,5 +100,5 @@ def _bad(reader: BankReader, number: int) -> list[str]:
         labels = np.empty(rows.stop - rows.start, np.int64)
         reader.read_stored("labels", rows, labels)
         if not np.array_equal(labels, info.labels_of(rows)):
-            bad.append(f"labels, {place}, are not those of the master file")
+            bad.append(f"labels, {place}, are not those of {reader.path.name}")
     return bad

@@ -290,7 +290,7 @@ def test_labels_that_the_master_file_does_not_tell_are_found(bank: Path) -> None
     info = replace(found.info, counts=np.array([8, 29, 21]))
     with new_file(bank, replace(found, info=info), None):
         pass
-    with pytest.raises(InputError, match=r"labels, .* are not those of the master file"):
+    with pytest.raises(InputError, match=r"labels, .* are not those of bank.h5"):
         verify(bank)
 
 
