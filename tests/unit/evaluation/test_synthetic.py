@@ -53,7 +53,7 @@ def test_rows_in_a_file_are_those_in_memory(
         "evaluation": {"rows_per_class": 400, "in_memory": "true", "space": space},
     }
     config = Config.model_validate(values)
-    problem = final_problem(digits_dataset(), config)
+    problem = final_problem(digits_dataset(), config.data)
     networks = networks_for(problem, config)
     with synthetic_rows(networks, problem, config, ALONE) as rows:
         assert isinstance(rows, Rows)
@@ -79,7 +79,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("gzsl_dist.evaluation.synthetic.TemporaryFile", full)
     values = {"run": {"dir": str(tmp_path)}, "evaluation": {"in_memory": "false"}}
     config = Config.model_validate(values)
-    problem = final_problem(digits_dataset(), config)
+    problem = final_problem(digits_dataset(), config.data)
     wanted = synthetic_rows(networks_for(problem, config), problem, config, ALONE)
     with pytest.raises(InputError, match=r"No space left on device.*rows_per_class"), wanted:
         pass
