@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.distributed.strategies import SingleStrategy
     from gzsl_dist.monitoring.logbook import DiagnosticsLog, Logbook
     from gzsl_dist.monitoring.throughput import Throughput
-    from gzsl_dist.training.callbacks import Callbacks, Training
+    from gzsl_dist.training.callbacks import Training, following
     from gzsl_dist.training.loop import PendingLosses
     from gzsl_dist.training.trainer import Trainer
 
@@ -49,21 +49,22 @@ def main(arguments: list[str]) -> int:
     pending = PendingLosses(alone, 1, [])
     logbook = Logbook(alone)
     diagnostics = DiagnosticsLog(problem, 0, config.loss.prototype.margin, logbook, alone)
-    each = [Throughput(config.train, alone), logbook, diagnostics]
+    throughput = Throughput(config.train, alone)
+    each = [throughput, logbook, diagnostics]
     steps, lines, looks = [], [], []
     with (
         tempfile.TemporaryDirectory() as folder,
-        Callbacks(each, Training("", Path(folder), {}, options.steps, 0)) as callbacks,
+        following(each, Training("", Path(folder), {}, options.steps, 0)),
     ):
         for step in range(1, options.steps + 1):
             steps.append(seconds(lambda step=step: pending.parts.append(trainer.train_step(step))))
 
             def line(step: int = step) -> None:
-                callbacks.log(step, pending.collect() | callbacks.metrics(step))
+                logbook.log(step, pending.collect() | throughput.metrics(step))
 
             def look(step: int = step) -> None:
                 networks = trainer.whole_networks()
-                callbacks.log(step, callbacks.evaluated(step, networks, None))
+                logbook.log(step, diagnostics.evaluated(step, networks, None))
 
             lines.append(seconds(line))
             if step % 4 == 0:

@@ -1,14 +1,13 @@
-"""All that follows a training as one: the loop's extras, and a user's own by `train.callbacks`."""
+"""What follows a training: the loop's extras, and a user's own classes by `train.callbacks`."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from types import TracebackType
 
-from gzsl_dist.distributed.checkpoint import SavedState
 from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.scored import ScoredProblem
@@ -18,80 +17,22 @@ from gzsl_dist.monitoring.callback import LoopCallback
 from gzsl_dist.monitoring.callback import Training as Training
 
 
-class Callbacks:
-    """All callbacks of a training, called in order; a context manager around the training.
+@contextmanager
+def following(callbacks: Sequence[LoopCallback], training: Training) -> Iterator[None]:
+    """Start callbacks in order; at the end of the context, end them, the last one first."""
+    with ExitStack() as stack:
+        for each in callbacks:
+            each.start(training)
+            stack.push(partial(_end, each))
+        yield
 
-    Args:
-        each: what follows it.
-        training: what they follow.
-    """
 
-    def __init__(self, each: Sequence[LoopCallback], training: Training) -> None:
-        self._all, self._training = each, training
-        self._started: list[LoopCallback] = []
-
-    @contextmanager
-    def step(self) -> Iterator[None]:
-        """See `LoopCallback`."""
-        with ExitStack() as stack:
-            for each in self._all:
-                stack.enter_context(each.step())
-            yield
-
-    def metrics(self, step: int) -> dict[str, float]:
-        """See `LoopCallback`."""
-        return {name: value for each in self._all for name, value in each.metrics(step).items()}
-
-    def evaluated(
-        self, step: int, networks: Networks, scored: ScoredProblem | None
-    ) -> dict[str, float]:
-        """See `LoopCallback`."""
-        found = [each.evaluated(step, networks, scored) for each in self._all]
-        return {name: value for some in found for name, value in some.items()}
-
-    def log(self, step: int, figures: Mapping[str, float]) -> None:
-        """See `Callback`."""
-        for each in self._all:
-            each.log(step, figures)
-
-    def save(self, state: SavedState) -> None:
-        """See `LoopCallback`; `Callback.saved` follows."""
-        for path in [each.save(state) for each in self._all]:
-            if path is not None:
-                for each in self._all:
-                    each.saved(state.step, path)
-
-    def advance(self, step: int, figures: Mapping[str, float]) -> None:
-        """See `LoopCallback`."""
-        for each in self._all:
-            each.advance(step, figures)
-
-    def __enter__(self) -> Callbacks:
-        """Tell all that the training begins."""
-        try:
-            for each in self._all:
-                each.start(self._training)
-                self._started.append(each)
-        except BaseException as error:
-            self.__exit__(type(error), error, None)
+def _end(callback: LoopCallback, kind: object, error: BaseException | None, trace: object) -> None:
+    try:
+        callback.end(error)
+    except Exception:
+        if error is None:  # else why the training ended is what the user must see
             raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Tell all, the last one first, that it has ended; why it has is what the user must see."""
-        reason = error
-        for each in reversed(self._started):
-            try:
-                each.end(reason)
-            except Exception as failure:
-                reason = reason or failure
-        if error is None and reason is not None:
-            raise reason
 
 
 class OfFirstProcess(LoopCallback):

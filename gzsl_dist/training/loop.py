@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from gzsl_dist.monitoring.logbook import DiagnosticsLog, Logbook
 from gzsl_dist.monitoring.progress import TrainingProgress, say
 from gzsl_dist.monitoring.throughput import Throughput
 from gzsl_dist.run.files import TrainingFiles
-from gzsl_dist.training.callbacks import Callbacks, Training, user_callbacks
+from gzsl_dist.training.callbacks import Training, following, user_callbacks
 from gzsl_dist.training.embedding_losses import Losses
 from gzsl_dist.training.resume import Checkpoints, agreed_start, made_for
 from gzsl_dist.training.stop_signal import StopSignal
@@ -123,19 +124,19 @@ def fit(
             f"{title}: the batch of {config.train.batch_size} is larger than the "
             f"{len(problem.train)} training rows; rows repeat in it",
         )
-    each: list[LoopCallback] = []
+    callbacks: list[LoopCallback] = []
     if folder is not None:
         logbook, weights = Logbook(processes), config.loss.prototype
         margin = weights.margin if weights.adaptive else None
-        each += [
+        callbacks += [
             Throughput(config.train, processes),
             logbook,
             DiagnosticsLog(problem, config.train.seed, margin, logbook, processes),
             Checkpoints(folder, made, config.checkpoint.keep, processes),
         ]
-    each += [*user_callbacks(config.train.callbacks, processes), TrainingProgress(processes)]
+    callbacks += [*user_callbacks(config.train.callbacks, processes), TrainingProgress(processes)]
     training = Training(title, directory, flat(config.model_dump()), steps, done)
-    with Callbacks(each, training) as callbacks, stop.in_steps():
+    with following(callbacks, training), stop.in_steps():
         run_steps(trainer, training, callbacks, config, processes, stop, validate, oracle)
     networks = trainer.evaluated_networks()
     trainer.close()
@@ -149,7 +150,7 @@ ONLY_STEP = "the only one of this start"
 def run_steps(
     trainer: Trainer,
     training: Training,
-    callbacks: Callbacks,
+    callbacks: Sequence[LoopCallback],
     config: Config,
     processes: Processes,
     stop: StopSignal,
@@ -161,7 +162,9 @@ def run_steps(
     figures: dict[str, float] = {}
     first = training.done + 1
     for step in range(first, training.steps + 1):
-        with callbacks.step():
+        with ExitStack() as stack:
+            for each in callbacks:
+                stack.enter_context(each.step())
             pending.parts.append(trainer.train_step(step - 1))
         stopping = processes.any(stop.name is not None)
         last = step == training.steps
@@ -172,7 +175,9 @@ def run_steps(
         if logging or saving:
             losses = pending.collect()
         if logging:
-            figures = losses | callbacks.metrics(step)
+            figures = dict(losses)
+            for each in callbacks:
+                figures |= each.metrics(step)
             figures["critic/wasserstein_estimate"] = -losses["critic/wasserstein_loss"]
             figures["train/learning_rate"] = config.train.learning_rate
             if evaluating:
@@ -180,13 +185,18 @@ def run_steps(
                 scored = validate(step, networks) if validate is not None else None
                 if scored is not None:
                     figures |= validation_figures([scored], config.evaluation)
-                figures |= callbacks.evaluated(step, networks, scored)
+                for each in callbacks:
+                    figures |= each.evaluated(step, networks, scored)
                 figures |= oracle(step, networks) if oracle is not None else {}
-            callbacks.log(step, figures)
+            for each in callbacks:
+                each.log(step, figures)
         if saving:
-            h = figures.get("validation/H") if validating else None
-            callbacks.save(trainer.state(step, h))
-        callbacks.advance(step, figures)
+            state = trainer.state(step, figures.get("validation/H") if validating else None)
+            for path in filter(None, [each.save(state) for each in callbacks]):
+                for each in callbacks:
+                    each.saved(step, path)
+        for each in callbacks:
+            each.advance(step, figures)
         if stopping:  # after the last step too: evaluation takes longer than a grace period
             only = f" ({ONLY_STEP})" if step == first else ""
             text = f"after step {step} of {training.steps}{only}; a checkpoint was saved, the same"

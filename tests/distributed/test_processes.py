@@ -12,7 +12,7 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import DivergedError, InputError, OtherProcessError
 from gzsl_dist.monitoring.logbook import Logbook
 from gzsl_dist.run.metrics import read_metrics
-from gzsl_dist.training.callbacks import Callbacks, Training
+from gzsl_dist.training.callbacks import Training, following
 from gzsl_dist.training.loop import PendingLosses
 
 from .spawn import run_processes
@@ -78,7 +78,8 @@ def diverge(processes: Processes, folder: str) -> list[str]:
 
 def log_something(processes: Processes, folder: str) -> None:
     training = Training("training", Path(folder) / f"run{processes.rank}", {}, 10, 0)
-    with Callbacks([Logbook(processes)], training) as logbook:
+    logbook = Logbook(processes)
+    with following([logbook], training):
         logbook.log(10, {"a_loss": float(processes.rank)})
 
 

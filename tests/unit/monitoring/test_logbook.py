@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,13 +18,16 @@ from gzsl_dist.distributed.processes import Processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.monitoring.logbook import Logbook
 from gzsl_dist.run.metrics import read_metrics
-from gzsl_dist.training.callbacks import Callbacks, Training
+from gzsl_dist.training.callbacks import Training, following
 
 FIRST = Processes(0, 1, torch.device("cpu"))
 
 
-def opened(directory: Path, done: int) -> Callbacks:
-    return Callbacks([Logbook(FIRST)], Training("training", directory, {}, 1000, done))
+@contextmanager
+def opened(directory: Path, done: int) -> Iterator[Logbook]:
+    logbook = Logbook(FIRST)
+    with following([logbook], Training("training", directory, {}, 1000, done)):
+        yield logbook
 
 
 def steps(path: Path) -> list[int]:
