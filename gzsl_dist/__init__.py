@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from gzsl_dist.experiment.estimator import GZSLClassifier as GZSLClassifier
     from gzsl_dist.inference.model import ZeroShotModel
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Dataset", "GZSLClassifier", "load"]
 
 
