@@ -129,13 +129,19 @@ srun_command() { # fills `launch`
 code=0
 reason=""
 
-run_training() { # ARGUMENTS of the trainer, --run.dir among them: sets code and reason
-    local run_dir="$1" outcome step told="" status=0
+run_training() { # RUN_DIR ARGUMENTS of the trainer: sets code and reason
+    local run_dir="$1"
     shift
-    outcome="$run_dir/.outcome-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"
     mkdir -p "$run_dir" || fail 2 "run directory $run_dir cannot be made; name another with --run.dir"
+    run_processes "$run_dir" "$@" --run.dir "$run_dir"
+}
+
+run_processes() { # FOLDER ARGUMENTS: how they end is told in the folder; sets code and reason
+    local outcome step told="" status=0
+    outcome="$1/.outcome-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"
+    shift
     rm -f "$outcome"
-    GZSL_OUTCOME_FILE="$outcome" "${launch[@]}" "$@" --run.dir "$run_dir" &
+    GZSL_OUTCOME_FILE="$outcome" "${launch[@]}" "$@" &
     step=$!
     while kill -0 "$step" 2>/dev/null; do
         if [ -z "$stop_wanted" ]; then
@@ -260,6 +266,25 @@ run_job() { # ARGUMENTS of a command on a finished run, --run DIR among them
     if [ "$code" -ne 0 ] && [ -n "$stop_wanted" ]; then
         code=75 reason="stopped by a signal; the same command goes on"
     fi
+    conclude
+}
+
+extract_job() { # ARGUMENTS of the command, which saves and stops as training does
+    local arguments=() argument
+    wants_dry_run "$@" || need_job
+    prepare_job "$@"
+    for argument in "$@"; do
+        [ "$argument" = --dry-run ] || arguments+=("$argument")
+    done
+    if wants_dry_run "$@"; then
+        echo "environment  $environment"
+        echo "a node runs  $processes process(es), by this machine; in a job one for each GPU, else CPU"
+        echo "command      ${launch[*]} ${arguments[*]}"
+        exit
+    fi
+    echo "$(date -Iseconds) job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)):" \
+        "$GZSL_NODES node(s) x $processes process(es) on $devices_told; $environment"
+    run_processes "$submitted_from" "${arguments[@]}"
     conclude
 }
 

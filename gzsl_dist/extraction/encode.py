@@ -6,6 +6,7 @@ and how many workers read images changes no bit of any row.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -26,7 +27,8 @@ from gzsl_dist.monitoring.progress import StepProgress
 from gzsl_dist.training.stop_signal import stop_signal
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-STOP_SIGNALS = ("SIGTERM", "SIGUSR1")
+STOP_SIGNALS = ("SIGTERM", f"SIG{os.environ.get('GZSL_SIGNAL', 'USR1')}")
+"""A job's body says which signal comes before its limit."""
 
 Batch = tuple[int, Any, dict[int, str]]
 """Number, what the encoder takes, and the rows that could not be read, with reasons."""

@@ -49,7 +49,9 @@ def _timm(text: str, name: str, device: torch.device, size: int | None) -> Image
     timm = import_package("timm", text)
     if Path(name).is_dir():
         name = f"local-dir:{name}"
-    model = ready(timm.create_model(name, pretrained=True, num_classes=0), device)
+    model = timm.create_model(name, pretrained=True)
+    model.reset_classifier(0)
+    ready(model, device)
     config = timm.data.resolve_model_data_config(model)
     transform = timm.data.create_transform(**config, is_training=False)
     return _of_module(text, model, transform, config, device, "timm", "torchvision")
@@ -157,7 +159,7 @@ def open_clip_model(text: str, name: str, device: torch.device) -> tuple[Any, An
 
 def _torchscript(text: str, name: str, device: torch.device, size: int | None) -> ImageEncoder:
     weights = file_sha256(Path(name), f"--image-encoder {text}")
-    model = ready(torch.jit.load(name, map_location=device), device)
+    model = torch.jit.load(name, map_location=device).eval()
     preprocessing = Preprocessing(size or 224)
     return ImageEncoder(
         text, model, preprocessing, preprocessing.record(), weights, torch_and(), device

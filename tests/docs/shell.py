@@ -38,6 +38,7 @@ STARTERS = {
     "cluster/verify.sbatch": "verify",
     "cluster/synthesize.sbatch": "synthesize",
     "cluster/evaluate.sbatch": "evaluate",
+    "cluster/extract.sbatch": "extract",
 }
 """Files that pass their arguments to a command of the package."""
 
