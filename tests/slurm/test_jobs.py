@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+from gzsl_dist.data.store import read_dataset
+from tests.conftest import ROOT
+from tests.unit.extraction.small import write_problem
+
 from ..integration.test_verify import ALL as CHECKS
 from .conftest import User, last_line
 
@@ -107,6 +111,20 @@ def test_a_cluster_is_verified_for_a_program(user: User) -> None:
     assert [check["name"] for check in found["checks"]] == CHECKS
     assert not next(check for check in found["checks"] if check["name"] == "negatives")["holds"]
     assert " of 15 checks failed (negatives, " in last_line(log)
+
+
+def test_images_are_extracted_by_a_job(user: User, tmp_path: Path) -> None:
+    arguments = write_problem(tmp_path)
+    out = tmp_path / "out.h5"
+    job = user.sbatch(
+        "cluster/extract.sbatch", *arguments, "--out", out, PROCESSES="2", PYTHONPATH=str(ROOT)
+    )
+    assert user.slurm.wait(job)["JobState"] == "COMPLETED", user.log(job)
+    assert "2 process(es) on CPUs (gloo)" in user.log(job)
+    assert read_dataset(out).origin["images"] == {"encoded": 35, "left_out": 0}
+    code, stdout, _ = user.bash("cluster/extract.sbatch", *arguments, "--dry-run")
+    assert code == 0
+    assert "-m torch.distributed.run" in stdout
 
 
 def test_a_diverged_run_is_not_requeued(user: User) -> None:
