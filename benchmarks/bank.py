@@ -33,10 +33,10 @@ from gzsl_dist.bank.layout import BankInfo, to_stored
 from gzsl_dist.bank.reader import BankReader
 from gzsl_dist.bank.writer import write_bank
 from gzsl_dist.data.scaling import Scaling
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.models.generator import Generator
 
-ALONE = Processes(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 GIB = 1 << 30
 CLASSES = 50
 BLOCK_ROWS = 1024

@@ -67,7 +67,7 @@ def load(run: Path, data: str | None) -> tuple[Any, Any, Any]:
     from gzsl_dist.data.problem import selection_problem
     from gzsl_dist.distributed import checkpoint
     from gzsl_dist.run.files import RunFiles
-    from gzsl_dist.training.resume import made_for
+    from gzsl_dist.training.resume import compatibility
     from gzsl_dist.training.trainer import networks_for
 
     config = read_run_config(run)
@@ -75,7 +75,7 @@ def load(run: Path, data: str | None) -> tuple[Any, Any, Any]:
     problem = selection_problem(dataset, config)
     networks = networks_for(problem, config).to(torch.device("cpu"))
     found = checkpoint.checkpoints(RunFiles(run).folds(1)[0].checkpoints)[-1]
-    made = made_for(problem, config, dataset.fingerprint)
+    made = compatibility(problem, config, dataset.fingerprint)
     saved = checkpoint.load(found, made, optimizers=False)
     checkpoint.restore(found, saved, networks, averaged=True)
     return networks, problem, config
@@ -195,9 +195,9 @@ def synthesized(networks: Any, problem: Any, config: Any) -> Any:
 def processes() -> Any:
     import torch
 
-    from gzsl_dist.distributed.processes import Processes
+    from gzsl_dist.distributed.processes import DistributedContext
 
-    return Processes(0, 1, torch.device("cpu"))
+    return DistributedContext(0, 1, torch.device("cpu"))
 
 
 def timed(parts: dict[str, float], name: str, action: Callable[[], Any]) -> Any:

@@ -162,7 +162,7 @@ def step_against(size: str, sizes: list[int], repeats: int) -> Line:
     """A critic step of `iapc`; its operations are matrix products and blocks of similarities."""
     import torch
 
-    from gzsl_dist.distributed.processes import Processes
+    from gzsl_dist.distributed.processes import DistributedContext
     from gzsl_dist.distributed.strategies import SingleStrategy
     from gzsl_dist.training.trainer import Trainer
 
@@ -170,7 +170,7 @@ def step_against(size: str, sizes: list[int], repeats: int) -> Line:
     for value in sizes:
         shape = shapes(**{size: value})
         config = configuration(shape.batch)
-        alone = Processes(0, 1, torch.device("cpu"))
+        alone = DistributedContext(0, 1, torch.device("cpu"))
         trainer = Trainer(scaling.problem(shape), config, alone, SingleStrategy())
         fake = trainer.synthesize(batch := trainer.draw(0))
 

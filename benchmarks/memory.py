@@ -56,7 +56,7 @@ def growth(name: str, method: str, batch: int, side: str, published: bool) -> in
     import torch
 
     from gzsl_dist.config import Config
-    from gzsl_dist.distributed.processes import Processes
+    from gzsl_dist.distributed.processes import DistributedContext
     from gzsl_dist.distributed.strategies import SingleStrategy
     from gzsl_dist.monitoring.throughput import peak_bytes
     from gzsl_dist.training.trainer import Trainer
@@ -67,7 +67,9 @@ def growth(name: str, method: str, batch: int, side: str, published: bool) -> in
         {"method": method, "model": sizes, "train": {"batch_size": batch}}
     )
     problem = scaling.problem(step.shape_of(name, batch))
-    trainer = Trainer(problem, config, Processes(0, 1, torch.device("cpu")), SingleStrategy())
+    trainer = Trainer(
+        problem, config, DistributedContext(0, 1, torch.device("cpu")), SingleStrategy()
+    )
     run = trainer.critic_step if side == "critic" else trainer.generator_step
     if published:
         run = step.published_step(trainer, config, side)

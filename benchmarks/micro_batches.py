@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
 def measure(options: argparse.Namespace, micro: int | None) -> tuple[float, float]:
     import torch
 
-    from gzsl_dist.distributed.processes import Processes
+    from gzsl_dist.distributed.processes import DistributedContext
     from gzsl_dist.distributed.strategies import SingleStrategy
     from gzsl_dist.monitoring.throughput import peak_bytes
     from gzsl_dist.training.trainer import Trainer
@@ -62,7 +62,7 @@ def measure(options: argparse.Namespace, micro: int | None) -> tuple[float, floa
         config = scaling.configuration(shapes, "ddp", 1)
         train = config.train.model_copy(update={"micro_batch_size": micro})
         config = config.model_copy(update={"train": train})
-        alone = Processes(0, 1, torch.device("cpu"))
+        alone = DistributedContext(0, 1, torch.device("cpu"))
         return Trainer(scaling.problem(shapes), config, alone, SingleStrategy())
 
     small = trainer_of(32)

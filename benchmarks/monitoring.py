@@ -32,9 +32,9 @@ def main(arguments: list[str]) -> int:
     import torch
 
     from gzsl_dist.config import LogSettings
-    from gzsl_dist.distributed.processes import Processes
+    from gzsl_dist.distributed.processes import DistributedContext
     from gzsl_dist.distributed.strategies import SingleStrategy
-    from gzsl_dist.monitoring.logbook import DiagnosticsLog, Logbook
+    from gzsl_dist.monitoring.metric_logger import DiagnosticsLog, MetricLogger
     from gzsl_dist.monitoring.throughput import Throughput
     from gzsl_dist.training.callbacks import Training, following
     from gzsl_dist.training.loop import PendingLosses
@@ -43,14 +43,14 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
     shapes = scaling.parse(["--batch-size", str(options.batch_size), "--strategy", "ddp"])
     config = scaling.configuration(shapes, "ddp", 1)
-    alone = Processes(0, 1, torch.device("cpu"))
+    alone = DistributedContext(0, 1, torch.device("cpu"))
     problem = scaling.problem(shapes)
     trainer = Trainer(problem, config, alone, SingleStrategy(alone.clock))
     pending = PendingLosses(alone, 1, [])
-    logbook = Logbook(alone)
-    diagnostics = DiagnosticsLog(problem, 0, config.loss.prototype.margin, logbook, alone)
+    metric_logger = MetricLogger(alone)
+    diagnostics = DiagnosticsLog(problem, 0, config.loss.prototype.margin, metric_logger, alone)
     throughput = Throughput(config.train, alone)
-    each = [throughput, logbook, diagnostics]
+    each = [throughput, metric_logger, diagnostics]
     steps, lines, looks = [], [], []
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -60,11 +60,11 @@ def main(arguments: list[str]) -> int:
             steps.append(seconds(lambda step=step: pending.parts.append(trainer.train_step(step))))
 
             def line(step: int = step) -> None:
-                logbook.log(step, pending.collect() | throughput.metrics(step))
+                metric_logger.log(step, pending.collect() | throughput.metrics(step))
 
             def look(step: int = step) -> None:
-                networks = trainer.whole_networks()
-                logbook.log(step, diagnostics.evaluated(step, networks, None))
+                networks = trainer.consolidated_networks()
+                metric_logger.log(step, diagnostics.evaluated(step, networks, None))
 
             lines.append(seconds(line))
             if step % 4 == 0:

@@ -107,7 +107,7 @@ def work(
     import torch.distributed as dist
 
     from gzsl_dist.distributed.choose_strategy import choose_strategy
-    from gzsl_dist.distributed.processes import Processes
+    from gzsl_dist.distributed.processes import DistributedContext
     from gzsl_dist.training.trainer import Trainer
 
     torch.set_num_threads(1)
@@ -120,7 +120,7 @@ def work(
             world_size=world_size,
             timeout=timedelta(seconds=300),
         )
-    processes = Processes(rank, world_size, torch.device("cpu"))
+    processes = DistributedContext(rank, world_size, torch.device("cpu"))
     config = configuration(options, strategy, world_size)
     chosen = choose_strategy(config.train, processes)
     trainer = Trainer(problem(options), config, processes, chosen)

@@ -105,7 +105,7 @@ def measure(
     import torch
 
     from gzsl_dist.config import Config
-    from gzsl_dist.distributed.processes import Processes
+    from gzsl_dist.distributed.processes import DistributedContext
     from gzsl_dist.distributed.strategies import SingleStrategy
     from gzsl_dist.training.trainer import Trainer
 
@@ -118,7 +118,9 @@ def measure(
         }
     )
     device = torch.device(options.device)
-    trainer = Trainer(scaling.problem(shape), config, Processes(0, 1, device), SingleStrategy())
+    trainer = Trainer(
+        scaling.problem(shape), config, DistributedContext(0, 1, device), SingleStrategy()
+    )
     dtype = torch.bfloat16 if options.precision == "bfloat16" else torch.float32
     sides = {
         "critic": (trainer.critic_step, critic_products),

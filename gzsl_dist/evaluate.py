@@ -56,10 +56,10 @@ def main(arguments: list[str]) -> int:
     with start_processes(timeout=AN_HOUR) as processes:
         trained = load_run(options.run, processes)
         problem, synthetic, networks = trained.problem, None, trained.networks
-        finished = processes.once(RunFiles(options.run).result.exists)
+        finished = processes.run_on_rank0(RunFiles(options.run).result.exists)
         if not finished:  # and may still be trained further
             rows_read = len(problem.seen) + len(problem.unseen)
-            processes.once(
+            processes.run_on_rank0(
                 lambda: note_early_read(options.run, "evaluate", trained.step, rows_read)
             )
         weights = None
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
                 check_fits(reader, problem, networks, dataset.fingerprint, force=options.force)
                 return bank_rows(reader, problem, dataset.classes, networks, space, processes)
 
-            rows = processes.together(open_bank)
+            rows = processes.run_on_all_ranks(open_bank)
             processes.agree(
                 {f"--bank {options.bank}": f"bank {rows.reader.token}"},
                 "give all machines the same bank, on shared storage or as equal copies",
@@ -111,11 +111,11 @@ def main(arguments: list[str]) -> int:
         )
         if options.details:
             config, factor = trained.config, trained.selection.calibration_factor
-            processes.once(
+            processes.run_on_rank0(
                 lambda: write_details(options.run, networks, problem, config, scored, factor)
             )
         if options.out is not None:
-            processes.once(lambda: result.write(options.out))
+            processes.run_on_rank0(lambda: result.write(options.out))
         print_result(result, options.run, processes)
     return 0
 

@@ -84,27 +84,27 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.extraction.image_encoders import image_encoder
     from gzsl_dist.extraction.run import extract
     from gzsl_dist.extraction.text_encoders import text_encoder
-    from gzsl_dist.monitoring.progress import say
+    from gzsl_dist.monitoring.progress import log_rank0
 
     with start_processes(options.device) as processes:
-        processes.once(lambda: check_target(options.out, overwrite=options.overwrite))
+        processes.run_on_rank0(lambda: check_target(options.out, overwrite=options.overwrite))
         options.batch_size = options.batch_size or (64 if processes.device.type == "cuda" else 16)
-        job = processes.once(lambda: _job(options))
-        say(
+        job = processes.run_on_rank0(lambda: _job(options))
+        log_rank0(
             processes,
             f"{len(job.entries)} images, {len(job.table.names)} classes, encoded by "
             f"{options.image_encoder}"
             + (f" and {options.text_encoder}" if options.text_encoder else ""),
         )
         device = processes.device
-        images = processes.together(
+        images = processes.run_on_all_ranks(
             lambda: image_encoder(options.image_encoder, device, options.image_size)
         )
-        texts = processes.together(
+        texts = processes.run_on_all_ranks(
             lambda: text_encoder(options.text_encoder, device) if options.text_encoder else None
         )
         dataset = extract(job, images, texts, processes, overwrite=options.overwrite)
-        if processes.is_first:
+        if processes.is_main_process:
             print(summary(dataset))
             print(f"written: {options.out}")
     return 0

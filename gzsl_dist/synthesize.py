@@ -62,13 +62,13 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.bank.generate import BlockMaker
     from gzsl_dist.bank.writer import write_bank
     from gzsl_dist.distributed.processes import start_processes
-    from gzsl_dist.monitoring.progress import StepProgress, say
+    from gzsl_dist.monitoring.progress import StepProgress, log_rank0
     from gzsl_dist.training.trained import load_run
 
     load_plugin(options.compression)
     with start_processes() as processes:
         trained = load_run(options.run, processes)
-        info = processes.together(lambda: bank_info(trained, options))
+        info = processes.run_on_all_ranks(lambda: bank_info(trained, options))
         networks = trained.networks.eval()
         blocks = -(-info.block_count // processes.world_size)
         with StepProgress("synthesize (blocks)", blocks, 0, processes) as progress:
@@ -88,7 +88,9 @@ def main(arguments: list[str]) -> int:
                 overwrite=options.overwrite,
                 report=report,
             )
-        say(processes, f"{options.out}: {info.rows} rows of {info.width} values, {info.dtype}")
+        log_rank0(
+            processes, f"{options.out}: {info.rows} rows of {info.width} values, {info.dtype}"
+        )
     return 0
 
 

@@ -89,7 +89,7 @@ def _merge(options: argparse.Namespace) -> int:
             shards=options.shards,
             overwrite=options.overwrite,
         )
-        if processes.is_first:
+        if processes.is_main_process:
             print(f"{options.out}: {info.rows} rows of {info.width} values")
     return 0
 

@@ -15,7 +15,7 @@ from gzsl_dist.bank.inspection import verify
 from gzsl_dist.bank.layout import BankInfo, Column
 from gzsl_dist.bank.reader import BankReader
 from gzsl_dist.bank.writer import Report, write_bank
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 
 FREE_TO_DIFFER = {"labels", "counts", "block_rows", "compression"}
@@ -24,7 +24,7 @@ FREE_TO_DIFFER = {"labels", "counts", "block_rows", "compression"}
 def merge_banks(
     banks: Sequence[Path],
     out: Path,
-    processes: Processes,
+    processes: DistributedContext,
     *,
     shards: int = 1,
     overwrite: bool = False,
@@ -38,7 +38,7 @@ def merge_banks(
         InputError: they are of different generators, data sets, seeds, scalings or types, share a
             class, one is damaged or incomplete, or `out` exists or is one of them.
     """
-    readers = processes.together(lambda: [BankReader(path) for path in banks])
+    readers = processes.run_on_all_ranks(lambda: [BankReader(path) for path in banks])
     processes.agree(
         {f"bank {reader.path}": f"bank {reader.token}" for reader in readers},
         "give all machines the same banks, on shared storage or as equal copies",
@@ -64,7 +64,7 @@ def merge_banks(
             seen[name] = reader.path
 
     for path in banks:  # else damage would get checksums that agree with it
-        processes.once(partial(verify, path))
+        processes.run_on_rank0(partial(verify, path))
     info = replace(
         first.info,
         labels=np.concatenate([reader.info.labels for reader in readers]),

@@ -17,7 +17,7 @@ from pathlib import Path
 from gzsl_dist.bank.bank_file import Bank, new_file, read_bank
 from gzsl_dist.bank.layout import BankInfo, Shard, cut_into_shards
 from gzsl_dist.bank.shard_file import MakeBlock, finished_blocks, write_shard
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import PARTIAL, exclusive_lock, rename
 
@@ -29,7 +29,7 @@ def write_bank(
     path: Path,
     info: BankInfo,
     make_block: MakeBlock,
-    processes: Processes,
+    processes: DistributedContext,
     *,
     shards: int | None = None,
     overwrite: bool = False,
@@ -57,10 +57,12 @@ def write_bank(
     count = shards or processes.world_size
     with only_writer(path, processes):
         processes.agree_on_folder("output folder", path.parent)
-        token, files = processes.once(lambda: _begin(path, info, count, overwrite=overwrite))
+        token, files = processes.run_on_rank0(
+            lambda: _begin(path, info, count, overwrite=overwrite)
+        )
         bank = Bank(info, token, files)
-        processes.together(lambda: _write_shards(path, bank, make_block, processes, report))
-        processes.once(lambda: _finish(path, bank))
+        processes.run_on_all_ranks(lambda: _write_shards(path, bank, make_block, processes, report))
+        processes.run_on_rank0(lambda: _finish(path, bank))
 
 
 def refuse_unfinished(path: Path) -> None:
@@ -84,7 +86,7 @@ def unfinished(path: Path) -> Path:
 
 
 @contextmanager
-def only_writer(path: Path, processes: Processes) -> Iterator[None]:
+def only_writer(path: Path, processes: DistributedContext) -> Iterator[None]:
     """Keep other jobs from writing the same bank; the lock goes with the process that holds it.
 
     Raises:
@@ -102,7 +104,7 @@ def only_writer(path: Path, processes: Processes) -> Iterator[None]:
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({error.strerror})") from None
 
-    processes.once(take)
+    processes.run_on_rank0(take)
     try:
         yield
     finally:
@@ -148,7 +150,11 @@ def _begin(
 
 
 def _write_shards(
-    path: Path, bank: Bank, make_block: MakeBlock, processes: Processes, report: Report | None
+    path: Path,
+    bank: Bank,
+    make_block: MakeBlock,
+    processes: DistributedContext,
+    report: Report | None,
 ) -> None:
     own = bank.shards[processes.rank :: processes.world_size]
     done, total = 0, sum(len(shard.blocks) for shard in own)

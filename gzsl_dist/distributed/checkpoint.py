@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import OptimizerState
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import PARTIAL, atomic_path
@@ -66,7 +66,7 @@ def checkpoints(folder: Path) -> list[Checkpoint]:
     return sorted(found, key=lambda checkpoint: checkpoint.step)
 
 
-def prepare(folder: Path, processes: Processes) -> None:
+def prepare(folder: Path, processes: DistributedContext) -> None:
     """Make a folder for checkpoints, and clear it of what a killed process left half written.
 
     Raises:
@@ -87,14 +87,14 @@ def prepare(folder: Path, processes: Processes) -> None:
                 "--run.dir"
             ) from None
 
-    processes.once(make)
+    processes.run_on_rank0(make)
 
 
 def save(
     folder: Path,
     state: SavedState,
-    made_for: dict[str, Any],
-    processes: Processes,
+    compatibility: dict[str, Any],
+    processes: DistributedContext,
     keep: int,
 ) -> Path:
     """Write a checkpoint beside, rename it into place, and delete old ones; returns its folder.
@@ -105,7 +105,7 @@ def save(
     Args:
         folder: the run's ``checkpoints``.
         state: what to save.
-        made_for: what `load` is to compare, by names that users know; JSON values.
+        compatibility: what `load` is to compare, by names that users know; JSON values.
         processes: the job; its first process writes.
         keep: number of newest checkpoints that stay, beside the one with the best validation.
 
@@ -119,7 +119,7 @@ def save(
             folder.mkdir(parents=True, exist_ok=True)
             with atomic_path(final, one_writer=True) as partial:
                 partial.mkdir()
-                _write_files(partial, state, made_for)
+                _write_files(partial, state, compatibility)
             for later in checkpoints(folder):
                 if later.step > state.step:
                     aside = folder / f"later-{later.path.name}"
@@ -135,11 +135,11 @@ def save(
         for old in set(found[:-keep]) - {best_by_validation(found)}:
             shutil.rmtree(old.path, ignore_errors=True)
 
-    processes.once(write)
+    processes.run_on_rank0(write)
     return final
 
 
-def _write_files(folder: Path, state: SavedState, made_for: dict[str, Any]) -> None:
+def _write_files(folder: Path, state: SavedState, compatibility: dict[str, Any]) -> None:
     moments = {
         f"{side}/{name}/{key}": value
         for side, parameters in state.optimizers.items()
@@ -155,7 +155,7 @@ def _write_files(folder: Path, state: SavedState, made_for: dict[str, Any]) -> N
         "format_version": FORMAT_VERSION,
         "step": state.step,
         "validation_h": state.validation_h,
-        "made_for": made_for,
+        "made_for": compatibility,
         "sha256": {name: _checksum(folder / name) for name in files},
     }
     (folder / STATE).write_text(json.dumps(facts, indent=2))
@@ -173,13 +173,13 @@ def best_by_validation(found: Sequence[Checkpoint]) -> Checkpoint | None:
 
 
 def load(
-    checkpoint: Checkpoint, made_for: dict[str, Any], *, optimizers: bool = True
+    checkpoint: Checkpoint, compatibility: dict[str, Any], *, optimizers: bool = True
 ) -> SavedState:
     """Read a checkpoint; the state of optimizers only where training is to go on.
 
     Raises:
         DamagedError: its files are not what was saved.
-        InputError: it is of another format, or what it was `made_for` differs, which is named.
+        InputError: it is of another format, or what it was made for differs, which is named.
     """
     facts = _read_state(checkpoint)
     if facts.get("format_version") != FORMAT_VERSION:
@@ -188,7 +188,7 @@ def load(
             f"program reads {FORMAT_VERSION}"
         )
     saved_for = facts.get("made_for")
-    for name, expected in made_for.items():
+    for name, expected in compatibility.items():
         found = ANYTHING  # of a damaged one, reported below
         if isinstance(saved_for, dict):
             found = saved_for.get(name, BEFORE.get(name))
@@ -234,8 +234,8 @@ def restore(
         ) from None
 
 
-def newest_whole(
-    found: Sequence[Checkpoint], made_for: dict[str, Any], warn: Callable[[str], None]
+def latest_valid(
+    found: Sequence[Checkpoint], compatibility: dict[str, Any], warn: Callable[[str], None]
 ) -> tuple[Checkpoint, SavedState] | None:
     """The newest of some `checkpoints` that is not damaged; each damaged one is warned of.
 
@@ -244,7 +244,7 @@ def newest_whole(
     """
     for checkpoint in reversed(found):
         try:
-            return checkpoint, load(checkpoint, made_for)
+            return checkpoint, load(checkpoint, compatibility)
         except DamagedError as error:
             if checkpoint is found[0]:
                 raise DamagedError(

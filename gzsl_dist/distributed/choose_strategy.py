@@ -6,12 +6,12 @@ import os
 import shutil
 
 from gzsl_dist.config import TrainSettings
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import LocalStrategy, Strategy
 from gzsl_dist.errors import InputError
 
 
-def choose_strategy(settings: TrainSettings, processes: Processes) -> Strategy:
+def choose_strategy(settings: TrainSettings, processes: DistributedContext) -> Strategy:
     """The strategy that `train.strategy` names.
 
     Raises:

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from gzsl_dist.config import TrainSettings
 from gzsl_dist.config.deepspeed_file import deepspeed_options
 from gzsl_dist.distributed import launch_environment
-from gzsl_dist.distributed.processes import Processes, collective_backend
+from gzsl_dist.distributed.processes import DistributedContext, collective_backend
 from gzsl_dist.distributed.strategies import (
     MOMENTS,
     STEP,
-    LocalTrainable,
+    Engine,
+    LocalEngine,
     OptimizerState,
-    Trainable,
     trained_parameters,
 )
 from gzsl_dist.errors import InputError
@@ -39,7 +39,7 @@ class DeepSpeedStrategy:
         InputError: DeepSpeed is not installed, or the file or the precision does not fit.
     """
 
-    def __init__(self, settings: TrainSettings, processes: Processes) -> None:
+    def __init__(self, settings: TrainSettings, processes: DistributedContext) -> None:
         if processes.device.type == "cpu":
             os.environ.setdefault("DS_ACCELERATOR", "cpu")
         os.environ.setdefault("LOCAL_RANK", str(launch_environment.local_rank()))
@@ -75,12 +75,12 @@ class DeepSpeedStrategy:
             backend = collective_backend(processes.device)
             dist.init_process_group(backend, init_method=rendezvous, rank=0, world_size=1)
 
-    def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
+    def wrap(self, objective: nn.Module, settings: TrainSettings) -> Engine:
         """See `gzsl_dist.distributed.strategies.Strategy`."""
         return DeepSpeedTrainable(objective, settings, self.file, self.processes)
 
 
-class DeepSpeedTrainable(LocalTrainable):
+class DeepSpeedTrainable(LocalEngine):
     """An objective in a DeepSpeed engine, which averages gradients over processes as DDP does.
 
     Adam is torch's own: DeepSpeed's for CPUs differs in rounding.
@@ -93,7 +93,7 @@ class DeepSpeedTrainable(LocalTrainable):
         objective: nn.Module,
         settings: TrainSettings,
         file: dict[str, Any],
-        processes: Processes,
+        processes: DistributedContext,
     ) -> None:
         import deepspeed
 
@@ -124,7 +124,7 @@ class DeepSpeedTrainable(LocalTrainable):
         )
 
     def step(self, *inputs: Any) -> dict[str, Tensor]:
-        """See `Trainable`."""
+        """See `Engine`."""
         with self.clock.part("forward"):
             loss, parts = self.engine(*inputs)
         with self.clock.part("backward"):
@@ -135,7 +135,7 @@ class DeepSpeedTrainable(LocalTrainable):
         return result
 
     def weights(self) -> dict[str, Tensor]:
-        """See `Trainable`."""
+        """See `Engine`."""
         if self.stage < 3:
             return super().weights()
         from deepspeed.utils import safe_get_full_fp32_param
@@ -146,7 +146,7 @@ class DeepSpeedTrainable(LocalTrainable):
         return whole | dict(self.objective.named_buffers())
 
     def state_dict(self) -> OptimizerState:
-        """See `Trainable`."""
+        """See `Engine`."""
         from deepspeed.utils import safe_get_full_optimizer_state
 
         if self.stage == 0:
@@ -161,7 +161,7 @@ class DeepSpeedTrainable(LocalTrainable):
         }
 
     def load_state_dict(self, state: OptimizerState) -> None:
-        """See `Trainable`."""
+        """See `Engine`."""
         if self.stage == 0:
             return super().load_state_dict(state)
         steps = next(iter(state.values()))[STEP]
@@ -183,7 +183,7 @@ class DeepSpeedTrainable(LocalTrainable):
                 self._fill(parameter, state[name][key], key)
 
     def close(self) -> None:
-        """See `Trainable`."""
+        """See `Engine`."""
         self.engine.destroy()
         if self.stage < 3:
             return

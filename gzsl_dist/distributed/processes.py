@@ -42,7 +42,7 @@ APPEARANCE_LOOKS, APPEARANCE_PAUSE_S = 10, 0.3
 
 
 @dataclass(frozen=True)
-class Processes:
+class DistributedContext:
     """This process among those of the job; with one process, nothing is communicated."""
 
     rank: int
@@ -53,23 +53,23 @@ class Processes:
     heartbeat: Heartbeat | None = field(default=None, compare=False)
 
     @property
-    def is_first(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this process writes files and speaks to the user."""
         return self.rank == 0
 
     @property
-    def tells_progress(self) -> bool:
+    def shows_progress(self) -> bool:
         """Whether this process tells the user how far the job is."""
-        return self.is_first and not self.quiet
+        return self.is_main_process and not self.quiet
 
-    def sizes(self, total: int) -> list[int]:
+    def shard_sizes(self, total: int) -> list[int]:
         """How many of `total` things each process takes: equal but for one."""
         share, rest = divmod(total, self.world_size)
         return [share + (rank < rest) for rank in range(self.world_size)]
 
-    def share(self, total: int) -> slice:
+    def shard(self, total: int) -> slice:
         """Which of `total` things this process takes; the shares partition ``range(total)``."""
-        sizes = self.sizes(total)
+        sizes = self.shard_sizes(total)
         first = sum(sizes[: self.rank])
         return slice(first, first + sizes[self.rank])
 
@@ -80,7 +80,7 @@ class Processes:
         with self.clock.part("communication"):
             return gather_rows_with_gradient(rows, sizes) if gradient else gather_rows(rows, sizes)
 
-    def add(self, values: Tensor) -> Tensor:
+    def all_reduce_sum(self, values: Tensor) -> Tensor:
         """Sum over processes, without gradient, in place."""
         if self.world_size > 1:
             dist.all_reduce(values)
@@ -94,19 +94,19 @@ class Processes:
         dist.all_gather_object(found, value)
         return found
 
-    def of_first(self, values: Tensor) -> Tensor:
+    def broadcast_from_rank0(self, values: Tensor) -> Tensor:
         """The first process's values on all of them, in place: one rounding for what decides."""
         if self.world_size > 1:
             dist.broadcast(values, src=0)
         return values
 
-    def any(self, flag: bool) -> bool:
+    def all_reduce_any(self, flag: bool) -> bool:
         """Whether the flag is up on any process."""
         if self.world_size == 1:
             return flag
-        return bool(self.add(torch.tensor(float(flag), device=self.device)).item() > 0)
+        return bool(self.all_reduce_sum(torch.tensor(float(flag), device=self.device)).item() > 0)
 
-    def together(self, action: Callable[[], T]) -> T:
+    def run_on_all_ranks(self, action: Callable[[], T]) -> T:
         """Act on every process, however long (`Heartbeat`); where it fails on any, all fail.
 
         Raises:
@@ -138,12 +138,12 @@ class Processes:
             dist.all_reduce(lowest, dist.ReduceOp.MIN)
         return int(lowest)
 
-    def once(self, action: Callable[[], T]) -> T:
+    def run_on_rank0(self, action: Callable[[], T]) -> T:
         """Let the first process act, and give all of them its result; where it fails, all fail.
 
         The result must be what `torch.distributed.broadcast_object_list` can carry.
         """
-        result = self.together(lambda: action() if self.rank == 0 else None)
+        result = self.run_on_all_ranks(lambda: action() if self.rank == 0 else None)
         if self.world_size > 1:
             box = [result]
             dist.broadcast_object_list(box, src=0)
@@ -171,15 +171,15 @@ class Processes:
         """
         if self.world_size == 1:
             return
-        token = folder / self.once(lambda: _make_token(name, folder))
+        token = folder / self.run_on_rank0(lambda: _make_token(name, folder))
         try:
-            seen = self.is_first or _appears(token)
+            seen = self.is_main_process or _appears(token)
             self.agree(
                 {f"{name} {folder}": "the one of rank 0" if seen else "another one, or none,"},
                 "name a folder on storage that all machines of the job share",
             )
         finally:
-            if self.is_first:
+            if self.is_main_process:
                 with suppress(OSError):
                     token.unlink()
 
@@ -210,7 +210,7 @@ def collective_backend(device: torch.device) -> str:
 @contextmanager
 def start_processes(
     device: str = "auto", timeout: int = 300, *, quiet: bool = False
-) -> Iterator[Processes]:
+) -> Iterator[DistributedContext]:
     """Join the job that torchrun, srun or nothing started, and leave it at the end.
 
     Args:
@@ -237,7 +237,7 @@ def start_processes(
         if device == "auto" and rank == 0 and (warning := unused_gpus_warning()):
             print(warning, file=sys.stderr, flush=True)
     if world_size == 1:
-        yield Processes(0, 1, chosen, quiet=quiet)
+        yield DistributedContext(0, 1, chosen, quiet=quiet)
         return
     launch_environment.name_meeting_point()
     try:
@@ -258,7 +258,7 @@ def start_processes(
     others_look = False
     try:
         with reported_once(store, rank):
-            yield Processes(rank, world_size, chosen, quiet=quiet, heartbeat=heartbeat)
+            yield DistributedContext(rank, world_size, chosen, quiet=quiet, heartbeat=heartbeat)
     except Exception as error:
         # Who waits for one that is gone may be ended by the launcher before it has said so.
         others_look = not isinstance(error, (LostProcessError, PreemptedError))

@@ -27,7 +27,7 @@ OptimizerState = dict[str, dict[str, Tensor]]
 """Adam's ``step``, ``exp_avg`` and ``exp_avg_sq`` by parameter name, whole, for any strategy."""
 
 
-class Trainable(Protocol):
+class Engine(Protocol):
     """One objective with its optimizer, as the training loop sees it."""
 
     def step(self, *inputs: Any) -> dict[str, Tensor]:
@@ -51,11 +51,11 @@ class Strategy(Protocol):
 
     name: str
 
-    def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
+    def wrap(self, objective: nn.Module, settings: TrainSettings) -> Engine:
         """Give an objective an optimizer and what it needs to be trained together."""
 
 
-class LocalTrainable:
+class LocalEngine:
     """An objective with Adam, alone or under DDP.
 
     DDP averages gradients over processes; the loss is multiplied by their number, so that the
@@ -90,7 +90,7 @@ class LocalTrainable:
         )
 
     def step(self, *inputs: Any) -> dict[str, Tensor]:
-        """See `Trainable`."""
+        """See `Engine`."""
         with self.clock.part("forward"):
             loss, parts = self.objective(*inputs)
         with self.clock.part("backward"):
@@ -102,11 +102,11 @@ class LocalTrainable:
         return result
 
     def weights(self) -> dict[str, Tensor]:
-        """See `Trainable`."""
+        """See `Engine`."""
         return self.plain.state_dict()
 
     def state_dict(self) -> OptimizerState:
-        """See `Trainable`."""
+        """See `Engine`."""
         state = self.optimizer.state
         return {
             name: {key: state[parameter][key] for key in (STEP, *MOMENTS)}
@@ -114,12 +114,12 @@ class LocalTrainable:
         }
 
     def load_state_dict(self, state: OptimizerState) -> None:
-        """See `Trainable`."""
+        """See `Engine`."""
         for name, parameter in self.parameters.items():
             self.optimizer.state[parameter] = adam_state(state[name], parameter)
 
     def close(self) -> None:
-        """See `Trainable`. All is freed with the last reference."""
+        """See `Engine`. All is freed with the last reference."""
 
 
 def adam_state(saved: dict[str, Tensor], parameter: Tensor) -> dict[str, Tensor]:
@@ -150,6 +150,6 @@ class LocalStrategy:
         self.name = "single" if world_size is None else "ddp"
         self.world_size, self.clock = world_size, clock
 
-    def wrap(self, objective: nn.Module, settings: TrainSettings) -> Trainable:
+    def wrap(self, objective: nn.Module, settings: TrainSettings) -> Engine:
         """See `Strategy`."""
-        return LocalTrainable(objective, settings, self.world_size, self.clock)
+        return LocalEngine(objective, settings, self.world_size, self.clock)

@@ -11,7 +11,7 @@ import torch
 from gzsl_dist.bank.layout import Column
 from gzsl_dist.bank.reader import BankReader
 from gzsl_dist.data.problem import Problem, Rows
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.models.fingerprint import fingerprint
 from gzsl_dist.models.networks import Networks
@@ -132,7 +132,7 @@ def bank_rows(
     names: tuple[str, ...],
     networks: Networks,
     space: str,
-    processes: Processes,
+    processes: DistributedContext,
 ) -> BankRows:
     """This process's share of a bank's rows of the problem's unseen classes.
 
@@ -164,5 +164,5 @@ def bank_rows(
         same = reader.info.embedding_fingerprint == fingerprint(networks.embedding)
         column = "embeddings" if same else "features"
     blocks = -(-reader.select(unseen).rows // reader.info.block_rows)
-    share = processes.share(blocks)
+    share = processes.shard(blocks)
     return BankRows(reader, unseen, problem, range(share.start, share.stop), column)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.classifier_form import Cosine, Form, Linear
 from gzsl_dist.evaluation.lbfgs import FitSummary, minimize
 from gzsl_dist.models.precision import at_least_float32, network_precision
@@ -61,7 +61,7 @@ def fit_softmax_blocks(
     blocks: RowBlocks,
     like: Tensor,
     class_count: int,
-    processes: Processes,
+    processes: DistributedContext,
     *,
     weight_decay: float,
     iterations: int,
@@ -110,8 +110,8 @@ def fit_softmax_blocks(
     if temperature is not None or adjustment:
         for inputs, labels in blocks():
             add_rows(sums, counts, inputs, labels)
-        processes.of_first(processes.add(sums))
-        processes.of_first(processes.add(counts))
+        processes.broadcast_from_rank0(processes.all_reduce_sum(sums))
+        processes.broadcast_from_rank0(processes.all_reduce_sum(counts))
     shift = adjustments(counts, class_weights, adjustment)
     start = torch.cat([part.flatten() for part in form.start(sums, counts)])
     del sums
@@ -133,24 +133,24 @@ def fit_softmax_blocks(
             slope *= counts[:, None]
             of_weight += product(slope.T, rows, precision)
             of_bias += slope.sum(dim=0)
-        processes.add(gradient)
-        processes.add(loss)
+        processes.all_reduce_sum(gradient)
+        processes.all_reduce_sum(loss)
         gradient /= count
         form.gradient(matrix, of_weight, of_bias, length)
         value = loss / count + form.penalty / 2 * dot(matrix.flatten(), matrix.flatten())
-        return float(processes.of_first(value)), gradient
+        return float(processes.broadcast_from_rank0(value)), gradient
 
     parameters, fit = minimize(
         function,
         start,
-        lambda one, other: float(processes.of_first(dot(one, other))),
+        lambda one, other: float(processes.broadcast_from_rank0(dot(one, other))),
         iterations=iterations,
         tolerance=tolerance,
     )
     matrix, bias = parameters[:size].view(class_count, -1), parameters[size:]
-    weight = processes.of_first(form.weight(matrix, length))
+    weight = processes.broadcast_from_rank0(form.weight(matrix, length))
     # elementwise sums, too, may round differently
-    return SoftmaxClassifier(weight, processes.of_first(bias.contiguous()), fit)
+    return SoftmaxClassifier(weight, processes.broadcast_from_rank0(bias.contiguous()), fit)
 
 
 def form_of(temperature: float | None, weight_decay: float, class_count: int) -> Form:
@@ -204,7 +204,7 @@ def product(left: Tensor, right: Tensor, precision: str) -> Tensor:
 
 
 def count_and_length(
-    blocks: RowBlocks, like: Tensor, class_weights: Tensor, processes: Processes
+    blocks: RowBlocks, like: Tensor, class_weights: Tensor, processes: DistributedContext
 ) -> tuple[float, float]:
     """Weight of the rows of all processes and root mean square length of their inputs."""
     totals = like.new_zeros(2, dtype=torch.float64)
@@ -212,5 +212,5 @@ def count_and_length(
         counts = class_weights[labels].double()
         totals[0] += counts.sum()
         totals[1] += at_least_float32(inputs).double().square().sum(dim=1) @ counts
-    count, squares = processes.of_first(processes.add(totals)).tolist()
+    count, squares = processes.broadcast_from_rank0(processes.all_reduce_sum(totals)).tolist()
     return max(count, 1e-300), max((squares / max(count, 1e-300)) ** 0.5, 1e-12)

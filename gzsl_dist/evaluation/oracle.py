@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from gzsl_dist.data.guard import GuardedFeatures
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.files import atomic_write
@@ -76,16 +76,18 @@ def note_early_read(directory: Path, by: str, step: int, rows: int) -> None:
     atomic_write(RunFiles(directory).test_reads, "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def count_reads(guard: GuardedFeatures, directory: Path, processes: Processes) -> dict[str, Any]:
+def count_reads(
+    guard: GuardedFeatures, directory: Path, processes: DistributedContext
+) -> dict[str, Any]:
     """How often test rows were read, summed over rows; every process must call.
 
     Returns:
         ``rows`` there are; ``reads_before_end`` of training, in all starts of the run, of which
         ``evaluations_before_end`` and ``read_by`` tell more; ``reads_at_end`` in this start.
     """
-    lines = processes.once(lambda: read_metrics(RunFiles(directory).test_reads))
+    lines = processes.run_on_rank0(lambda: read_metrics(RunFiles(directory).test_reads))
     counts = torch.tensor([guard.reads_before_end, guard.reads_at_end], device=processes.device)
-    before, after = processes.add(counts).tolist()
+    before, after = processes.all_reduce_sum(counts).tolist()
     return {
         "rows": guard.test_rows,
         # the guard counts what this start did, the ledger what was announced in all starts

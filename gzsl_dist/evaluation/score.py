@@ -15,7 +15,7 @@ from gzsl_dist.config import Config, EvaluationSettings
 from gzsl_dist.data.features import BLOCK_ROWS
 from gzsl_dist.data.memory import fits_in_memory
 from gzsl_dist.data.problem import Problem, Rows
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.bank_rows import BankRows
 from gzsl_dist.evaluation.classifier import RowBlocks, SoftmaxClassifier, fit_softmax_blocks
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace, classifier_input
@@ -30,7 +30,7 @@ def fit_classifier(
     networks: Networks,
     problem: Problem,
     config: Config,
-    processes: Processes,
+    processes: DistributedContext,
     synthetic: Rows | SpilledRows | BankRows | None = None,
     *,
     class_weights: Tensor | None = None,
@@ -61,7 +61,7 @@ def fit_classifier(
                 class_weights=class_weights,
                 shard_classes=shard_classes,
             )
-    mine = processes.share(len(problem.train))
+    mine = processes.shard(len(problem.train))
     real = _real_blocks(networks, problem.train, mine, space)
     made: RowBlocks
     if isinstance(synthetic, SpilledRows):
@@ -88,7 +88,7 @@ def fit_classifier(
         class_weights=None if class_weights is None else class_weights.to(like),
     )
     warning = classifier.warning()
-    if warning is not None and processes.tells_progress:
+    if warning is not None and processes.shows_progress:
         print(warning, flush=True)
     return classifier
 
@@ -98,7 +98,7 @@ def score_problem(
     classifier: SoftmaxClassifier,
     problem: Problem,
     settings: EvaluationSettings,
-    processes: Processes,
+    processes: DistributedContext,
 ) -> ScoredProblem:
     """Score the test rows of a problem; each process takes a share of them."""
     space = ClassifierSpace.configured(settings)
@@ -155,14 +155,14 @@ def _score_rows(
     rows: Rows,
     seen_count: int,
     space: ClassifierSpace,
-    processes: Processes,
+    processes: DistributedContext,
 ) -> ScoredRows:
     """Scores of all classes are kept for one block at a time, and only what metrics need after."""
     found = []
-    for part in _slices(processes.share(len(rows))):
+    for part in _slices(processes.shard(len(rows))):
         scores = classifier.scores(classifier_input(networks, rows.features[part], space))
         found.append(ScoredRows.from_scores(scores.cpu().numpy(), rows.labels[part], seen_count))
-    sizes = processes.sizes(len(rows))
+    sizes = processes.shard_sizes(len(rows))
 
     def whole(name: str) -> NDArray[Any]:
         parts = [getattr(part, name) for part in found]

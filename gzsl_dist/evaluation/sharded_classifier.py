@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from gzsl_dist.data.features import BLOCK_ROWS
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.classifier import (
     RowBlocks,
     SoftmaxClassifier,
@@ -34,7 +34,7 @@ def fit_softmax_sharded(
     blocks: RowBlocks,
     like: Tensor,
     class_count: int,
-    processes: Processes,
+    processes: DistributedContext,
     *,
     weight_decay: float,
     iterations: int,
@@ -54,7 +54,7 @@ def fit_softmax_sharded(
         class_weights = like.new_ones(class_count)
     count, length = count_and_length(blocks, like, class_weights, processes)
     form = form_of(temperature, weight_decay, class_count)
-    mine = processes.share(class_count)
+    mine = processes.shard(class_count)
     classes, width = mine.stop - mine.start, like.shape[1]
     size = classes * width
     sums, counts = like.new_zeros(classes, width), like.new_zeros(classes)
@@ -62,13 +62,15 @@ def fit_softmax_sharded(
         for rows, labels in _gathered(blocks, like, class_count, processes):
             here = (labels >= mine.start) & (labels < mine.stop)
             add_rows(sums, counts, rows[here], labels[here] - mine.start)
-    whole_counts = processes.of_first(processes.gather(counts, processes.sizes(class_count)))
+    whole_counts = processes.broadcast_from_rank0(
+        processes.gather(counts, processes.shard_sizes(class_count))
+    )
     shift = adjustments(whole_counts, class_weights, adjustment)[mine]
     start = torch.cat([part.flatten() for part in form.start(sums, counts)])
     del sums
 
     def inner(one: Tensor, other: Tensor) -> float:
-        return float(processes.of_first(processes.add(dot(one, other))))
+        return float(processes.broadcast_from_rank0(processes.all_reduce_sum(dot(one, other))))
 
     def function(parameters: Tensor) -> tuple[float, Tensor]:
         matrix, bias = parameters[:size].view(classes, width), parameters[size:]
@@ -87,7 +89,9 @@ def fit_softmax_sharded(
         gradient /= count
         form.gradient(matrix, of_weight, of_bias, length)
         squares = inner(parameters[:size], parameters[:size]) if form.penalty else 0.0
-        return float(processes.of_first(loss / count)) + form.penalty / 2 * squares, gradient
+        return float(
+            processes.broadcast_from_rank0(loss / count)
+        ) + form.penalty / 2 * squares, gradient
 
     parameters, fit = minimize(
         function,
@@ -96,7 +100,7 @@ def fit_softmax_sharded(
         iterations=iterations,
         tolerance=tolerance,
     )
-    sizes = processes.sizes(class_count)
+    sizes = processes.shard_sizes(class_count)
     return SoftmaxClassifier(
         processes.gather(form.weight(parameters[:size].view(classes, width), length), sizes),
         processes.gather(parameters[size:], sizes),
@@ -105,7 +109,7 @@ def fit_softmax_sharded(
 
 
 def sharded_cross_entropy(
-    logits: Tensor, labels: Tensor, mine: slice, processes: Processes
+    logits: Tensor, labels: Tensor, mine: slice, processes: DistributedContext
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy of each row over the classes of all processes, and its gradient.
 
@@ -130,14 +134,14 @@ def sharded_cross_entropy(
     sums[1, here] = logits[at_label]
     slope = logits.exp_()
     sums[0] = slope.sum(dim=1)
-    processes.add(sums)
+    processes.all_reduce_sum(sums)
     slope /= sums[0, :, None]
     slope[at_label] -= 1
     return sums[0].log() - sums[1], slope
 
 
 def _gathered(
-    blocks: RowBlocks, like: Tensor, class_count: int, processes: Processes
+    blocks: RowBlocks, like: Tensor, class_count: int, processes: DistributedContext
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The next rows of every process, one after another, until no process has more.
 

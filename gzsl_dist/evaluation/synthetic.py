@@ -17,7 +17,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.features import BLOCK_ROWS
 from gzsl_dist.data.memory import fits_in_memory
 from gzsl_dist.data.problem import Problem, Rows
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace, classifier_input
 from gzsl_dist.models.networks import Networks
@@ -50,7 +50,7 @@ class SpilledRows:
 
 @contextmanager
 def synthetic_rows(
-    networks: Networks, problem: Problem, config: Config, processes: Processes
+    networks: Networks, problem: Problem, config: Config, processes: DistributedContext
 ) -> Iterator[Rows | SpilledRows]:
     """This process's share of `evaluation.rows_per_class` rows of every unseen class.
 
@@ -66,7 +66,7 @@ def synthetic_rows(
     Raises:
         InputError: the file cannot be written.
     """
-    own = processes.share(len(problem.classes) - problem.seen_count)
+    own = processes.shard(len(problem.classes) - problem.seen_count)
     classes, count = (
         range(problem.seen_count, len(problem.classes))[own],
         config.evaluation.rows_per_class,
@@ -80,7 +80,7 @@ def synthetic_rows(
     made = (
         rows_of_class(networks, problem, number, count, config.train.seed) for number in classes
     )
-    if not processes.any(not fits):
+    if not processes.all_reduce_any(not fits):
         empty = weight.new_empty(0, problem.feature_dim)
         yield Rows(torch.cat([empty, *made]), labels.to(weight.device))
         return
@@ -104,7 +104,7 @@ def synthetic_rows(
             ) from None
         return SpilledRows(file, labels, like)
 
-    spilled = processes.together(spill)
+    spilled = processes.run_on_all_ranks(spill)
     with spilled.file:
         yield spilled
 

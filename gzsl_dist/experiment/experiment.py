@@ -14,7 +14,7 @@ from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.guard import guarded
 from gzsl_dist.data.problem import Problem, final_problem, selection_problem
 from gzsl_dist.distributed import checkpoint
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier
 from gzsl_dist.evaluation.details import write_details
@@ -32,7 +32,7 @@ from gzsl_dist.inference.assemble import assemble
 from gzsl_dist.inference.model import ZeroShotModel
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.monitoring.board import draw, show_result
-from gzsl_dist.monitoring.progress import say
+from gzsl_dist.monitoring.progress import log_rank0
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.run.metrics import read_metrics
 from gzsl_dist.run.result import Result
@@ -78,7 +78,7 @@ class Experiment:
         self,
         dataset: Dataset,
         config: Config,
-        processes: Processes,
+        processes: DistributedContext,
         strategy: Strategy,
         stop: StopSignal,
         files: RunFiles | None = None,
@@ -102,14 +102,14 @@ class Experiment:
         config, processes, files = self.config, self.processes, self.files
         path = files.selection if files else None
         if config.method in BASELINES:
-            return processes.once(lambda: choose_penalties(self.dataset, config, path))
+            return processes.run_on_rank0(lambda: choose_penalties(self.dataset, config, path))
         if not needs_validation(config.evaluation):
             return fixed(config.train.steps, config.evaluation, self.dataset.fingerprint)
-        if path is not None and processes.once(path.exists):
-            return processes.once(lambda: Selection.read(path, self.dataset.fingerprint))
+        if path is not None and processes.run_on_rank0(path.exists):
+            return processes.run_on_rank0(lambda: Selection.read(path, self.dataset.fingerprint))
         if files and config.evaluation.final:  # the training after this one must be able to start
             checkpoint.prepare(files.checkpoints, processes)
-            processes.once(lambda: check_start(files.directory, self.dataset, config))
+            processes.run_on_rank0(lambda: check_start(files.directory, self.dataset, config))
         folds = range(config.evaluation.folds)
         problems = (selection_problem(self.dataset, config, fold) for fold in folds)
         anchor = chosen_anchor(problems, config.model, processes, files.anchor if files else None)
@@ -133,8 +133,8 @@ class Experiment:
                 chosen.write(path)
             return chosen
 
-        selection = processes.once(choose)
-        say(
+        selection = processes.run_on_rank0(choose)
+        log_rank0(
             processes,
             f"selection: {selection.steps} steps, calibration factor "
             f"{selection.calibration_factor:.3f}, validation H "
@@ -162,7 +162,7 @@ class Experiment:
             classifier = fit_classifier(networks, problem, config, self.processes)
         model = assemble(networks, classifier, problem, self.dataset, config, selection)
         if files and networks is not None:
-            self.processes.once(lambda: model.save(files.model))
+            self.processes.run_on_rank0(lambda: model.save(files.model))
         return Fitted(problem, selection, classifier, networks, model)
 
     def measure(self, fitted: Fitted, started: float) -> Result:
@@ -177,13 +177,13 @@ class Experiment:
         assert files is not None, "only a run has test rows"
         strategy, summary = "closed form", None
         if isinstance(classifier, Candidate):
-            scored = processes.once(lambda: score_rows(classifier, problem))
+            scored = processes.run_on_rank0(lambda: score_rows(classifier, problem))
         else:
             assert networks is not None
             strategy, summary = self.strategy.name, classifier.fit
             scored = self._score(problem, networks, classifier)
         factor = fitted.selection.calibration_factor
-        processes.once(
+        processes.run_on_rank0(
             lambda: write_details(files.directory, networks, problem, config, scored, factor)
         )
         result = result_of(
@@ -198,14 +198,14 @@ class Experiment:
             seconds=time.monotonic() - started,
             fit=summary,
         )
-        baseline = processes.once(lambda: measured_baseline(self.dataset, problem, config))
+        baseline = processes.run_on_rank0(lambda: measured_baseline(self.dataset, problem, config))
         result = dataclasses.replace(
             result,
             baseline=baseline,
             test_rows=count_reads(self.guard, files.directory, processes),
-            oracle=processes.once(lambda: best_on_test(read_metrics(files.metrics))),
+            oracle=processes.run_on_rank0(lambda: best_on_test(read_metrics(files.metrics))),
         )
-        processes.once(lambda: result.write(files.result))
+        processes.run_on_rank0(lambda: result.write(files.result))
         draw(
             lambda: show_result(files.tensorboard, config, result, scored, problem.names),
             processes,
@@ -226,7 +226,7 @@ class Experiment:
         folds, processes = config.evaluation.folds, self.processes
         files = self.files.folds(folds)[fold] if self.files else None
         title = "selection" if folds == 1 else f"selection {fold + 1}/{folds}"
-        say(processes, f"{title}: {problem.note}")
+        log_rank0(processes, f"{title}: {problem.note}")
         kept: dict[int, ScoredProblem] = {}
 
         def validate(step: int, networks: Networks) -> ScoredProblem:
@@ -234,7 +234,7 @@ class Experiment:
             if files is None:
                 kept[step] = scored
             elif folds > 1:
-                processes.once(lambda: scored.save(files.scored(step)))
+                processes.run_on_rank0(lambda: scored.save(files.scored(step)))
             return scored
 
         fit(
@@ -249,7 +249,9 @@ class Experiment:
             stop=self.stop,
             validate=validate,
             # only steps that all folds were measured at count, so several folds all start anew
-            start=processes.once(lambda: earlier_checkpoints(config.train.resume, selection=True))
+            start=processes.run_on_rank0(
+                lambda: earlier_checkpoints(config.train.resume, selection=True)
+            )
             if folds == 1
             else None,
             split=f"{fold + 1} of {folds}, seed {config.train.seed}, "
@@ -276,7 +278,9 @@ class Experiment:
         def oracle(step: int, networks: Networks) -> dict[str, float]:
             if files:
                 rows = self.guard.test_rows
-                processes.once(lambda: note_early_read(files.directory, "oracle", step, rows))
+                processes.run_on_rank0(
+                    lambda: note_early_read(files.directory, "oracle", step, rows)
+                )
             with self.guard.oracle():
                 return oracle_figures(self._score(problem, networks))
 
@@ -291,5 +295,5 @@ class Experiment:
             fingerprint=selection.fingerprint,
             stop=self.stop,
             oracle=oracle if config.evaluation.oracle and problem.is_measured else None,
-            start=processes.once(lambda: earlier_checkpoints(config.train.resume)),
+            start=processes.run_on_rank0(lambda: earlier_checkpoints(config.train.resume)),
         )

@@ -11,12 +11,12 @@ from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.features import StoredFeatures
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.errors import InputError
 from gzsl_dist.experiment.experiment import Experiment
 from gzsl_dist.experiment.run_directory import locked, open_run_directory
-from gzsl_dist.monitoring.progress import say
+from gzsl_dist.monitoring.progress import log_rank0
 from gzsl_dist.monitoring.tables import print_result
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.run.result import Result
@@ -26,7 +26,7 @@ from gzsl_dist.training.resume import earlier_checkpoints
 from gzsl_dist.training.stop_signal import StopSignal
 
 
-def run(config: Config, processes: Processes, stop: StopSignal) -> Result | None:
+def run(config: Config, processes: DistributedContext, stop: StopSignal) -> Result | None:
     """Run a configuration to its end, going on from where an earlier start stopped.
 
     Args:
@@ -45,10 +45,14 @@ def run(config: Config, processes: Processes, stop: StopSignal) -> Result | None
     started = time.monotonic()
     settings = {name: str(value) for name, value in flat(config.model_dump()).items()}
     processes.agree(settings, "give all processes the same configuration file and options")
-    strategy = processes.together(lambda: choose_strategy(config.train, processes))
-    processes.once(lambda: earlier_checkpoints(config.train.resume))
-    processes.together(lambda: processes.is_first and callback_classes(config.train.callbacks))
-    dataset = processes.together(lambda: load_dataset(config.data.path, config.data.in_memory))
+    strategy = processes.run_on_all_ranks(lambda: choose_strategy(config.train, processes))
+    processes.run_on_rank0(lambda: earlier_checkpoints(config.train.resume))
+    processes.run_on_all_ranks(
+        lambda: processes.is_main_process and callback_classes(config.train.callbacks)
+    )
+    dataset = processes.run_on_all_ranks(
+        lambda: load_dataset(config.data.path, config.data.in_memory)
+    )
     processes.agree(
         {
             f"data.path {config.data.path}": f"{dataset.name} of fingerprint "
@@ -60,7 +64,7 @@ def run(config: Config, processes: Processes, stop: StopSignal) -> Result | None
     with locked(config, processes) as directory:
         processes.agree_on_folder("run directory", directory)
         open_run_directory(config, processes)
-        say(
+        log_rank0(
             processes,
             f"{config.method} on {dataset.name}: {len(dataset.seen_classes)} seen and "
             f"{len(dataset.unseen_classes)} unseen classes, {processes.world_size} process(es), "
@@ -68,15 +72,15 @@ def run(config: Config, processes: Processes, stop: StopSignal) -> Result | None
             f"run in {directory}",
         )
         if isinstance(dataset.features, StoredFeatures):
-            say(processes, f"features stay on disk: {dataset.features.path}")
-        with recorded_state(directory, processes.is_first):
+            log_rank0(processes, f"features stay on disk: {dataset.features.path}")
+        with recorded_state(directory, processes.is_main_process):
             return finish(dataset, config, processes, strategy, directory, stop, started)
 
 
 def finish(
     dataset: Dataset,
     config: Config,
-    processes: Processes,
+    processes: DistributedContext,
     strategy: Strategy,
     directory: Path,
     stop: StopSignal,
@@ -85,9 +89,9 @@ def finish(
     """What is left of a run: selection, training, the one measurement on test rows."""
     files = RunFiles(directory)
     path = files.result
-    if processes.once(path.exists):
-        say(processes, f"this run is finished: {path}")
-        result = processes.once(lambda: Result.read(path))
+    if processes.run_on_rank0(path.exists):
+        log_rank0(processes, f"this run is finished: {path}")
+        result = processes.run_on_rank0(lambda: Result.read(path))
         if result.dataset["fingerprint"] != dataset.fingerprint:
             raise InputError(
                 f"{path}: of a data set with fingerprint {result.dataset['fingerprint'][:12]}, "
@@ -97,7 +101,7 @@ def finish(
         experiment = Experiment(dataset, config, processes, strategy, stop, files)
         selection = experiment.select()
         if not config.evaluation.final:
-            say(processes, "evaluation.final false: no test row was read")
+            log_rank0(processes, "evaluation.final false: no test row was read")
             return None
         result = experiment.measure(experiment.fit(selection), started)
     print_result(result, directory, processes)

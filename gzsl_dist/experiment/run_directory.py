@@ -12,15 +12,15 @@ from gzsl_dist.config import Config, is_free_to_differ
 from gzsl_dist.config.files import read_run_config, to_yaml
 from gzsl_dist.config.nested import flat
 from gzsl_dist.distributed import launch_environment
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import atomic_write, exclusive_lock
-from gzsl_dist.monitoring.progress import say
+from gzsl_dist.monitoring.progress import log_rank0
 from gzsl_dist.run.files import RunFiles
 
 
 @contextmanager
-def locked(config: Config, processes: Processes) -> Iterator[Path]:
+def locked(config: Config, processes: DistributedContext) -> Iterator[Path]:
     """Make the run directory and keep other jobs out of it.
 
     The lock goes with the process that holds it. With `train.resume` never, an earlier run in the
@@ -41,7 +41,7 @@ def locked(config: Config, processes: Processes) -> Iterator[Path]:
             raise _unwritable(directory, error) from None
         held.append(_lock(directory))
 
-    processes.once(claim)
+    processes.run_on_rank0(claim)
     try:
         yield directory
     finally:
@@ -49,7 +49,7 @@ def locked(config: Config, processes: Processes) -> Iterator[Path]:
             file.close()
 
 
-def open_run_directory(config: Config, processes: Processes) -> Path:
+def open_run_directory(config: Config, processes: DistributedContext) -> Path:
     """Check that the run directory is new or holds an earlier start of this very run.
 
     Raises:
@@ -70,11 +70,11 @@ def open_run_directory(config: Config, processes: Processes) -> Path:
         if not path.exists() or path.read_text(encoding="utf-8") != to_yaml(config):
             atomic_write(path, to_yaml(config))
 
-    processes.once(check)
+    processes.run_on_rank0(check)
     return directory
 
 
-def move_aside(directory: Path, processes: Processes) -> None:
+def move_aside(directory: Path, processes: DistributedContext) -> None:
     """Rename what an earlier run left, so that nothing of it is lost or mixed with a new one.
 
     Raises:
@@ -90,7 +90,7 @@ def move_aside(directory: Path, processes: Processes) -> None:
     )
     directory.rename(aside)
     lock.close()
-    say(processes, f"train.resume never: the earlier run is now {aside}")
+    log_rank0(processes, f"train.resume never: the earlier run is now {aside}")
 
 
 def _lock(directory: Path) -> IO[str]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from gzsl_dist.data.dataset import FloatArray
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError, PreemptedError
 from gzsl_dist.extraction.encoder import ImageEncoder, Transform
 from gzsl_dist.extraction.images import ImageEntry, UnreadableImageError, read_image
@@ -136,7 +136,7 @@ def encode_part(
     batches: Callable[[list[int]], Iterable[Batch]],
     encode: Callable[[Any], Tensor],
     names: Callable[[int], str],
-    processes: Processes,
+    processes: DistributedContext,
     *,
     skip_bad: bool = False,
 ) -> None:
@@ -155,7 +155,7 @@ def encode_part(
             row.
         PreemptedError: stopped by a signal; what was encoded stays.
     """
-    processes.together(part.read_journals)  # all, before any writes on
+    processes.run_on_all_ranks(part.read_journals)  # all, before any writes on
     left = [number for number in range(part.batches) if number not in part.done]
     own = left[processes.rank :: processes.world_size]
     before = len(part.done)
@@ -188,8 +188,8 @@ def encode_part(
                         return True
             return False
 
-        stopped = processes.together(work)
-    if processes.any(stopped):
+        stopped = processes.run_on_all_ranks(work)
+    if processes.all_reduce_any(stopped):
         raise PreemptedError(f"{title}: stopped by a signal; the same command goes on")
     part.read_journals()
 

@@ -16,7 +16,7 @@ import numpy as np
 from gzsl_dist.data.dataset import Dataset, FloatArray
 from gzsl_dist.data.store import write_dataset
 from gzsl_dist.data.validation import check_class_table
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.classes import ClassTable
 from gzsl_dist.extraction.encode import encode_part, image_batches, image_function, text_batches
@@ -26,7 +26,7 @@ from gzsl_dist.extraction.packages import versions
 from gzsl_dist.extraction.part_file import PartFile
 from gzsl_dist.extraction.splits import SplitRule, split_rows
 from gzsl_dist.files import atomic_write, exclusive_lock, read_json_object
-from gzsl_dist.monitoring.progress import say
+from gzsl_dist.monitoring.progress import log_rank0
 
 TEXT_BATCH = 64
 
@@ -64,7 +64,7 @@ def extract(
     job: Extraction,
     images: ImageEncoder,
     texts: TextEncoder | None,
-    processes: Processes,
+    processes: DistributedContext,
     *,
     overwrite: bool,
 ) -> Dataset:
@@ -84,7 +84,7 @@ def extract(
             _check_plan(folder, plan, overwrite=overwrite)
             _check_room(folder, len(job.entries))
 
-        processes.once(open_folder)
+        processes.run_on_rank0(open_folder)
         processes.agree_on_folder("folder of --out", job.out.parent)
         semantics = _semantics(job, texts, folder, processes)
         part = PartFile(folder, "images", len(job.entries), job.batch_size)
@@ -96,14 +96,14 @@ def extract(
             lambda row: job.entries[row].name, processes, skip_bad=job.skip_bad,
         )  # fmt: skip
         for row in sorted(part.bad):
-            say(processes, f"left out: {job.entries[row].name}: {part.bad[row]}")
-        dataset = processes.together(lambda: _assemble(job, part, semantics, images, texts))
+            log_rank0(processes, f"left out: {job.entries[row].name}: {part.bad[row]}")
+        dataset = processes.run_on_all_ranks(lambda: _assemble(job, part, semantics, images, texts))
 
         def finish() -> None:
             write_dataset(job.out, dataset, overwrite=overwrite)
             shutil.rmtree(folder, ignore_errors=True)
 
-        processes.once(finish)
+        processes.run_on_rank0(finish)
     return dataset
 
 
@@ -168,7 +168,7 @@ def _check_room(folder: Path, rows: int) -> None:
 
 
 def _semantics(
-    job: Extraction, texts: TextEncoder | None, folder: Path, processes: Processes
+    job: Extraction, texts: TextEncoder | None, folder: Path, processes: DistributedContext
 ) -> FloatArray:
     """``(classes, d_a)``: descriptions and attributes, each of length 1 where there are both."""
     table, parts = job.table, []

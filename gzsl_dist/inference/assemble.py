@@ -11,7 +11,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset, FloatArray
 from gzsl_dist.data.problem import Problem, final_problem
 from gzsl_dist.data.validation import check_class_table
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace
@@ -62,7 +62,10 @@ def assemble(
 
 
 def with_new_classes(
-    trained: TrainedRun, names: tuple[str, ...], semantics: FloatArray, processes: Processes
+    trained: TrainedRun,
+    names: tuple[str, ...],
+    semantics: FloatArray,
+    processes: DistributedContext,
 ) -> ZeroShotModel:
     """Make a run's model know classes that its training never saw, by their semantics.
 

@@ -12,9 +12,9 @@ from gzsl_dist.models.critic import Critic
 from gzsl_dist.models.embedding import Embedding
 from gzsl_dist.models.generator import Generator
 from gzsl_dist.models.precision import network_dtype
-from gzsl_dist.models.prototypes import LearnedPrototypes, MeanPrototypes, SemanticPrototypes
+from gzsl_dist.models.prototypes import EMAPrototypes, LearnedPrototypes, SemanticPrototypes
 
-Prototypes = LearnedPrototypes | SemanticPrototypes | MeanPrototypes
+Prototypes = LearnedPrototypes | SemanticPrototypes | EMAPrototypes
 
 
 class Networks(nn.Module):
@@ -70,7 +70,7 @@ def build_networks(
             elif source == "semantic":
                 prototypes = SemanticPrototypes(semantic_dim, sizes.prototype_hidden, width)
             else:
-                prototypes = MeanPrototypes(seen_count, width, loss.prototype.momentum)
+                prototypes = EMAPrototypes(seen_count, width, loss.prototype.momentum)
         if loss.critic.active("classes"):
             comparator = Comparator(sizes.embedding_dim, semantic_dim, sizes.comparator_hidden)
         networks = Networks(generator, critic, embedding, prototypes, comparator)

@@ -45,7 +45,7 @@ class SemanticPrototypes(nn.Module):
         return unit(self.output(hidden))
 
 
-class MeanPrototypes(nn.Module):
+class EMAPrototypes(nn.Module):
     """Means of the embeddings of each class, remembered as exponential moving averages.
 
     For a class in the batch, the unit vector along the mean of its rows, with gradient; for other

@@ -12,7 +12,7 @@ import torch
 
 from gzsl_dist.config import Config
 from gzsl_dist.config.nested import flat
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.metrics import ScoredRows, seen_unseen_curve
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.monitoring.diagnostics import Diagnostics, plane
@@ -56,12 +56,12 @@ LAYOUT = {
 }
 
 
-def draw(pictures: Callable[[], None], processes: Processes) -> None:
+def draw(pictures: Callable[[], None], processes: DistributedContext) -> None:
     """Let the first process make pictures, for which no other one waits; a failure is one line.
 
     A run must not fail for what can be drawn again from its figures.
     """
-    if not processes.is_first:
+    if not processes.is_main_process:
         return
     try:
         pictures()

@@ -16,15 +16,15 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.monitoring.callback import LoopCallback, Training
 
 SECONDS_BETWEEN_LINES = 10.0
 
 
-def say(processes: Processes, text: str) -> None:
+def log_rank0(processes: DistributedContext, text: str) -> None:
     """Print a line once for the whole job, in logs with the time of day."""
-    if processes.tells_progress:
+    if processes.shows_progress:
         print(text if sys.stdout.isatty() else f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
@@ -35,10 +35,16 @@ class StepProgress:
     """
 
     def __init__(
-        self, title: str, steps: int, done: int, processes: Processes, *, unit: str = "step"
+        self,
+        title: str,
+        steps: int,
+        done: int,
+        processes: DistributedContext,
+        *,
+        unit: str = "step",
     ) -> None:
         self.title, self.steps, self.first_step, self.unit = title, steps, done, unit
-        self._processes, self._quiet = processes, not processes.tells_progress
+        self._processes, self._quiet = processes, not processes.shows_progress
         self._started = self._last_line = time.monotonic()
         self._bar: Progress | None = None
         if not self._quiet and sys.stdout.isatty():
@@ -70,7 +76,7 @@ class StepProgress:
             return
         self._last_line = now
         left = (self.steps - step) / max(rate, 1e-9)
-        say(
+        log_rank0(
             self._processes,
             f"{self.title}: {self.unit} {step}/{self.steps}, {rate:.2f} {self.unit}s/s, "
             f"{_duration(left)} left  {numbers}",
@@ -91,7 +97,7 @@ class StepProgress:
 class TrainingProgress(LoopCallback):
     """`StepProgress` of a training."""
 
-    def __init__(self, processes: Processes) -> None:
+    def __init__(self, processes: DistributedContext) -> None:
         self._processes = processes
 
     def start(self, training: Training) -> None:

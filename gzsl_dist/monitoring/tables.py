@@ -7,16 +7,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.run.result import FIGURES, Result
 
 
-def print_result(result: Result, directory: Path, processes: Processes) -> None:
+def print_result(result: Result, directory: Path, processes: DistributedContext) -> None:
     """Print U, S, H, T1 and AUSUC in percent, once for the job, and where the run is.
 
     Figures whose test rows are not there are left blank, and a line says so.
     """
-    if not processes.is_first:
+    if not processes.is_main_process:
         return
     table = Table(title=f"{result.method} on {result.dataset['name']}, {result.steps} steps, in %")
     table.add_column("")

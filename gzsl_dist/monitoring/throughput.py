@@ -12,7 +12,7 @@ import torch
 
 from gzsl_dist.config import TrainSettings
 from gzsl_dist.distributed.checkpoint import SavedState
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.models.precision import network_dtype
@@ -31,7 +31,7 @@ class Throughput(LoopCallback):
     of the speed of one large matrix product in the same precision, measured at the start.
     """
 
-    def __init__(self, settings: TrainSettings, processes: Processes) -> None:
+    def __init__(self, settings: TrainSettings, processes: DistributedContext) -> None:
         self._settings, self._processes = settings, processes
         self._flops, self._interrupted = 0, False
 
@@ -39,14 +39,14 @@ class Throughput(LoopCallback):
         """Measure the speed of a large matrix product."""
         half = self._settings.precision == "bfloat16"
         dtype = torch.bfloat16 if half else network_dtype(self._settings.precision)
-        first = self._processes.is_first
+        first = self._processes.is_main_process
         self._peak = peak_rate(self._processes.device, dtype) if first else 0.0
         self._restart(training.done)
 
     @contextmanager
     def step(self) -> Iterator[None]:
         """Do a step inside; the first one's matrix products are counted."""
-        if self._flops or self._settings.compile or not self._processes.is_first:
+        if self._flops or self._settings.compile or not self._processes.is_main_process:
             yield
             return
         with MatrixFlops() as counter:

@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gzsl_dist.config import Config
 from gzsl_dist.data.batches import Batch
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.models.networks import Networks, build_networks
 from gzsl_dist.models.precision import network_dtype, network_precision
 from gzsl_dist.planning.shapes import DataShape
@@ -92,13 +92,13 @@ class Traced:
 
 
 @dataclass(frozen=True)
-class PlannedProcesses(Processes):
+class PlannedProcesses(DistributedContext):
     """The first of `world_size` processes that do not exist; gathering is written down instead."""
 
     sent: list[Sent] = field(default_factory=list)
 
     def gather(self, rows: Tensor, sizes: list[int], *, gradient: bool = False) -> Tensor:
-        """As of `Processes`, by shapes only."""
+        """As of `DistributedContext`, by shapes only."""
         if self.world_size == 1:
             return rows
         result: Tensor = _PlannedGather.apply(rows, sum(sizes), max(sizes), self)  # type: ignore[no-untyped-call]
@@ -181,7 +181,7 @@ def trace(config: Config, shape: DataShape, world_size: int) -> Traced:
     with FakeTensorMode(), _Values(shape.seen_count):
         _without_values(networks)
         processes = PlannedProcesses(0, world_size, torch.device("cpu"))
-        slots = processes.sizes(config.train.batch_size)[0]
+        slots = processes.shard_sizes(config.train.batch_size)[0]
         semantics = torch.empty(shape.seen_count, shape.semantic_dim, dtype=dtype)
         batch = Batch(
             features=torch.empty(slots, shape.feature_dim, dtype=dtype),

@@ -14,20 +14,20 @@ from torch.nn.functional import normalize
 from gzsl_dist.config import Config, ModelSettings
 from gzsl_dist.data.features import BLOCK_ROWS
 from gzsl_dist.data.problem import Problem, Rows
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import ScoredRows, seen_unseen_curve
 from gzsl_dist.files import atomic_write, read_json_object
 from gzsl_dist.models.anchor import PENALTIES, WIDTHS, Regression, best_left_out, regressions
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.monitoring.progress import say
+from gzsl_dist.monitoring.progress import log_rank0
 
 MOST_PRODUCTS = 1 << 34
 """Multiplications for each candidate at most; of more rows, so many are taken evenly."""
 
 
 def fit_anchor(
-    networks: Networks, problem: Problem, settings: ModelSettings, processes: Processes
+    networks: Networks, problem: Problem, settings: ModelSettings, processes: DistributedContext
 ) -> dict[str, float]:
     """Fit the generator's anchor, if it has one, to a problem's training classes; all must call.
 
@@ -48,14 +48,14 @@ def fit_anchor(
         anchor.take(best)
         return _settings(best)
 
-    chosen: dict[str, float] = processes.once(fit)
+    chosen: dict[str, float] = processes.run_on_rank0(fit)
     for value in anchor.buffers():
-        processes.of_first(value)
+        processes.broadcast_from_rank0(value)
     return chosen
 
 
 def choose_anchor(
-    problems: Iterable[Problem], settings: ModelSettings, processes: Processes
+    problems: Iterable[Problem], settings: ModelSettings, processes: DistributedContext
 ) -> dict[str, float]:
     """Width and penalty with which cosine to m alone has the best mean AUSUC; all must call.
 
@@ -72,7 +72,7 @@ def choose_anchor(
     by_fold = []
     for problem in problems:
         means = class_means(problem.train, problem.seen_count, processes)
-        by_fold.append(processes.once(partial(_areas, problem, settings, means)))
+        by_fold.append(processes.run_on_rank0(partial(_areas, problem, settings, means)))
     areas: list[tuple[float, dict[str, float]]] = [
         (sum(area for area, _ in candidates), candidates[0][1])
         for candidates in zip(*by_fold, strict=True)
@@ -100,19 +100,22 @@ def _areas(
 
 
 def chosen_anchor(
-    problems: Iterable[Problem], settings: ModelSettings, processes: Processes, path: Path | None
+    problems: Iterable[Problem],
+    settings: ModelSettings,
+    processes: DistributedContext,
+    path: Path | None,
 ) -> dict[str, float]:
     """`choose_anchor`, or what it chose before and wrote to `path`."""
     if settings.anchor == "none":
         return {}
-    if path is not None and processes.once(path.exists):
-        found: dict[str, float] = processes.once(lambda: read_choice(path))
+    if path is not None and processes.run_on_rank0(path.exists):
+        found: dict[str, float] = processes.run_on_rank0(lambda: read_choice(path))
         return found
     chosen = choose_anchor(problems, settings, processes)
     if path is not None:
-        processes.once(lambda: atomic_write(path, json.dumps(chosen, indent=2)))
+        processes.run_on_rank0(lambda: atomic_write(path, json.dumps(chosen, indent=2)))
     values = ", ".join(f"{name} {value:g}" for name, value in chosen.items())
-    say(processes, f"selection: {settings.anchor} anchor with {values}")
+    log_rank0(processes, f"selection: {settings.anchor} anchor with {values}")
     return chosen
 
 
@@ -137,17 +140,17 @@ def with_anchor(config: Config, settings: dict[str, float] | None) -> Config:
     return config.model_copy(update={"model": config.model.model_copy(update=chosen)})
 
 
-def class_means(rows: Rows, classes: int, processes: Processes) -> Tensor:
+def class_means(rows: Rows, classes: int, processes: DistributedContext) -> Tensor:
     """Mean features ``(classes, d_x)`` in float64 of classes that all have rows; all must call."""
     device = processes.device
     sums = torch.zeros(classes, rows.features.shape[1], dtype=torch.float64, device=device)
-    mine = processes.share(len(rows))
+    mine = processes.shard(len(rows))
     for first in range(mine.start, mine.stop, BLOCK_ROWS):
         part = slice(first, min(first + BLOCK_ROWS, mine.stop))
         features, labels = rows.features[part], rows.labels[part]
         sums.index_add_(0, labels.to(device), features.to(device, torch.float64))
     counts = rows.labels.bincount(minlength=classes)[:, None]
-    return processes.add(sums).cpu() / counts
+    return processes.all_reduce_sum(sums).cpu() / counts
 
 
 def _candidates(settings: ModelSettings, semantics: Tensor, means: Tensor) -> Iterator[Regression]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.models.networks import Networks
@@ -43,12 +43,12 @@ class OfFirstProcess(LoopCallback):
         processes: the job.
     """
 
-    def __init__(self, callback: Callback | None, processes: Processes) -> None:
+    def __init__(self, callback: Callback | None, processes: DistributedContext) -> None:
         self._callback, self._processes = callback, processes
 
     def _call(self, action: Callable[[Callback], None]) -> None:
         callback = self._callback
-        self._processes.together(lambda: None if callback is None else action(callback))
+        self._processes.run_on_all_ranks(lambda: None if callback is None else action(callback))
 
     def start(self, training: Training) -> None:
         """See `Callback`."""
@@ -77,14 +77,14 @@ class OfFirstProcess(LoopCallback):
             self._callback.end(error)
 
 
-def user_callbacks(names: Sequence[str], processes: Processes) -> list[LoopCallback]:
+def user_callbacks(names: Sequence[str], processes: DistributedContext) -> list[LoopCallback]:
     """What `train.callbacks` names; errors as of `callback_classes`, on every process."""
-    first = processes.is_first
+    first = processes.is_main_process
 
     def make() -> Sequence[Callback | None]:
         return [each() for each in callback_classes(names)] if first else [None] * len(names)
 
-    found = processes.together(make) if names else []
+    found = processes.run_on_all_ranks(make) if names else []
     return [OfFirstProcess(each, processes) for each in found]
 
 

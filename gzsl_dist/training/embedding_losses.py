@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gzsl_dist.config import Config
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.losses.registry import EmbeddingLoss
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.models.precision import network_precision
@@ -34,7 +34,7 @@ class EmbeddingLosses:
         networks: Networks,
         semantics: Tensor,
         config: Config,
-        processes: Processes,
+        processes: DistributedContext,
         side: Side,
     ) -> None:
         self._networks, self._semantics, self._config = networks, semantics, config
@@ -76,8 +76,8 @@ class EmbeddingLosses:
             return {}
         processes, batch_size = self._processes, self._config.train.batch_size
         if self._config.loss.negatives == "local":
-            batch_size, processes = len(labels), Processes(0, 1, processes.device)
-        sizes = processes.sizes(batch_size)
+            batch_size, processes = len(labels), DistributedContext(0, 1, processes.device)
+        sizes = processes.shard_sizes(batch_size)
         batch = processes.gather(projected, sizes, gradient=True)
         batch_labels = processes.gather(labels, sizes)
         rows, row_labels = batch, batch_labels
@@ -85,7 +85,7 @@ class EmbeddingLosses:
             rows = torch.cat([batch, processes.gather(others, sizes)])
             row_labels = batch_labels.repeat(2)
         class_count = len(self._semantics)
-        own = processes.share(class_count)
+        own = processes.shard(class_count)
         of_prototypes = [loss for loss in self._of_batch.values() if loss.compares == "prototypes"]
         made = own if all(loss.by_class for loss in of_prototypes) else slice(0, class_count)
         if of_prototypes and self._networks.prototypes is not None:
@@ -96,7 +96,7 @@ class EmbeddingLosses:
             if loss.compares == "rows":
                 return in_chunks(
                     lambda some, rows: loss(rows, row_labels, anchors=some),
-                    processes.share(len(rows)), len(rows), rows,
+                    processes.shard(len(rows)), len(rows), rows,
                 )  # fmt: skip
             if loss.by_class:
                 return in_chunks(
@@ -113,7 +113,7 @@ class EmbeddingLosses:
                 lambda some, batch, prototypes: loss(
                     batch[some], batch_labels[some], prototypes, total=batch_size
                 ),
-                processes.share(batch_size), class_count, batch, prototypes,
+                processes.shard(batch_size), class_count, batch, prototypes,
             )  # fmt: skip
 
         # of the global batch: 1 but for local negatives

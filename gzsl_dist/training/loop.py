@@ -14,20 +14,20 @@ from gzsl_dist.config import Config
 from gzsl_dist.config.nested import flat
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.distributed import checkpoint
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.errors import DivergedError, InterruptedRunError, PreemptedError
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.evaluation.selection import validation_figures
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.monitoring.callback import LoopCallback
-from gzsl_dist.monitoring.logbook import DiagnosticsLog, Logbook
-from gzsl_dist.monitoring.progress import TrainingProgress, say
+from gzsl_dist.monitoring.metric_logger import DiagnosticsLog, MetricLogger
+from gzsl_dist.monitoring.progress import TrainingProgress, log_rank0
 from gzsl_dist.monitoring.throughput import Throughput
 from gzsl_dist.run.files import TrainingFiles
 from gzsl_dist.training.callbacks import Training, following, user_callbacks
 from gzsl_dist.training.embedding_losses import Losses
-from gzsl_dist.training.resume import Checkpoints, agreed_start, made_for
+from gzsl_dist.training.resume import Checkpoints, agreed_start, compatibility
 from gzsl_dist.training.stop_signal import StopSignal
 from gzsl_dist.training.trainer import Trainer
 
@@ -40,7 +40,7 @@ Oracle = Callable[[int, Networks], dict[str, float]]
 class PendingLosses:
     """Losses of the steps since the last log, read together: one sum over the job, one sync."""
 
-    processes: Processes
+    processes: DistributedContext
     first_step: int
     parts: list[Losses]
 
@@ -52,7 +52,7 @@ class PendingLosses:
         """
         names = list(self.parts[0])
         table = torch.stack([torch.stack([part[name] for name in names]) for part in self.parts])
-        values: list[list[float]] = self.processes.add(table.double()).tolist()
+        values: list[list[float]] = self.processes.all_reduce_sum(table.double()).tolist()
         for step, row in enumerate(values, start=self.first_step):
             for name, value in zip(names, row, strict=True):
                 if not math.isfinite(value):
@@ -68,7 +68,7 @@ class PendingLosses:
 def fit(
     problem: Problem,
     config: Config,
-    processes: Processes,
+    processes: DistributedContext,
     strategy: Strategy,
     directory: Path | None,
     *,
@@ -107,7 +107,7 @@ def fit(
         InputError: a checkpoint does not fit, or nothing can be written.
     """
     folder = None if directory is None else TrainingFiles(directory).checkpoints
-    made = made_for(problem.sizes, config, fingerprint)
+    made = compatibility(problem.sizes, config, fingerprint)
     if split:
         made[checkpoint.SPLIT] = split
     if folder is not None:
@@ -117,21 +117,23 @@ def fit(
     trainer = Trainer(problem, config, processes, strategy, found, own=own)
     done = found[0].step if found is not None else 0
     if found is not None:
-        say(processes, f"{title}: resuming after step {done} of {steps}, from {found[0].path}")
+        log_rank0(
+            processes, f"{title}: resuming after step {done} of {steps}, from {found[0].path}"
+        )
     if config.train.batch_size > len(problem.train):
-        say(
+        log_rank0(
             processes,
             f"{title}: the batch of {config.train.batch_size} is larger than the "
             f"{len(problem.train)} training rows; rows repeat in it",
         )
     callbacks: list[LoopCallback] = []
     if folder is not None:
-        logbook, weights = Logbook(processes), config.loss.prototype
+        metric_logger, weights = MetricLogger(processes), config.loss.prototype
         margin = weights.margin if weights.adaptive else None
         callbacks += [
             Throughput(config.train, processes),
-            logbook,
-            DiagnosticsLog(problem, config.train.seed, margin, logbook, processes),
+            metric_logger,
+            DiagnosticsLog(problem, config.train.seed, margin, metric_logger, processes),
             Checkpoints(folder, made, config.checkpoint.keep, processes),
         ]
     callbacks += [*user_callbacks(config.train.callbacks, processes), TrainingProgress(processes)]
@@ -152,7 +154,7 @@ def run_steps(
     training: Training,
     callbacks: Sequence[LoopCallback],
     config: Config,
-    processes: Processes,
+    processes: DistributedContext,
     stop: StopSignal,
     validate: Validate | None,
     oracle: Oracle | None,
@@ -166,7 +168,7 @@ def run_steps(
             for each in callbacks:
                 stack.enter_context(each.step())
             pending.parts.append(trainer.train_step(step - 1))
-        stopping = processes.any(stop.name is not None)
+        stopping = processes.all_reduce_any(stop.name is not None)
         last = step == training.steps
         evaluating = last or step % config.evaluation.every == 0
         validating = evaluating and validate is not None
@@ -200,6 +202,6 @@ def run_steps(
         if stopping:  # after the last step too: evaluation takes longer than a grace period
             only = f" ({ONLY_STEP})" if step == first else ""
             text = f"after step {step} of {training.steps}{only}; a checkpoint was saved, the same"
-            if processes.any(stop.interrupted):
+            if processes.all_reduce_any(stop.interrupted):
                 raise InterruptedRunError(f"{training.title}: interrupted {text} command resumes")
             raise PreemptedError(f"stopped by a signal {text} command resumes")

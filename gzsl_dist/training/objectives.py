@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from gzsl_dist.config import Config
 from gzsl_dist.data.batches import Batch
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.losses.wgan import generator_loss, gradient_penalty, wasserstein_loss
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.models.precision import network_precision
@@ -37,7 +37,7 @@ class Objective(nn.Module):
     rows: Rows
 
     def __init__(
-        self, networks: Networks, semantics: Tensor, config: Config, processes: Processes
+        self, networks: Networks, semantics: Tensor, config: Config, processes: DistributedContext
     ) -> None:
         super().__init__()
         self._shared = (networks,)  # in a tuple: not registered as a part of this module
@@ -48,7 +48,7 @@ class Objective(nn.Module):
         # no collective in it breaks its graph
         self._rows: Rows = torch.compile(self.rows) if config.train.compile else self.rows
         self.micro_batches = micro_batch_count(
-            processes.sizes(config.train.batch_size)[0], config.train.micro_batch_size
+            processes.shard_sizes(config.train.batch_size)[0], config.train.micro_batch_size
         )
 
     def precise(self) -> AbstractContextManager[object]:

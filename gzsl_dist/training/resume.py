@@ -12,11 +12,11 @@ from torch import nn
 from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.distributed import checkpoint
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import trained_parameters
 from gzsl_dist.errors import InputError
 from gzsl_dist.monitoring.callback import LoopCallback
-from gzsl_dist.monitoring.progress import say
+from gzsl_dist.monitoring.progress import log_rank0
 from gzsl_dist.run.files import RunFiles
 
 SHARE = "put it on storage that all machines of the job share"
@@ -24,7 +24,7 @@ SHARE = "put it on storage that all machines of the job share"
 Found = tuple[checkpoint.Checkpoint, checkpoint.SavedState]
 
 
-def made_for(sizes: tuple[int, int, int], config: Config, fingerprint: str) -> dict[str, Any]:
+def compatibility(sizes: tuple[int, int, int], config: Config, fingerprint: str) -> dict[str, Any]:
     """What a checkpoint must agree with, by the names that users know.
 
     Args:
@@ -77,13 +77,13 @@ def earlier_checkpoints(resume: str, *, selection: bool = False) -> Path | None:
     return folder if checkpoint.checkpoints(folder) else None
 
 
-def agreed_list(folder: Path, processes: Processes) -> list[checkpoint.Checkpoint]:
+def agreed_list(folder: Path, processes: DistributedContext) -> list[checkpoint.Checkpoint]:
     """The first process's list of a folder's checkpoints, compared with what others see in them.
 
     Raises:
         InputError: another process finds another state, or none, in one of them.
     """
-    found = processes.once(lambda: checkpoint.checkpoints(folder))
+    found = processes.run_on_rank0(lambda: checkpoint.checkpoints(folder))
     processes.agree({f"checkpoint {one.path}": fingerprint(one) for one in found}, SHARE)
     return found
 
@@ -102,7 +102,7 @@ def agreed_start(
     other: Path | None,
     made: dict[str, Any],
     steps: int,
-    processes: Processes,
+    processes: DistributedContext,
 ) -> Found | None:
     """What `find_start` finds in folders of checkpoints; every process must call.
 
@@ -111,8 +111,8 @@ def agreed_start(
     """
     own = agreed_list(folder, processes) if folder is not None else []
     earlier = agreed_list(other, processes) if other is not None else []
-    found = processes.together(
-        lambda: find_start(own, earlier, made, steps, lambda text: say(processes, text))
+    found = processes.run_on_all_ranks(
+        lambda: find_start(own, earlier, made, steps, lambda text: log_rank0(processes, text))
     )
     # One that is damaged for a single process was skipped by that one alone.
     chosen = "none" if found is None else str(found[0].path)
@@ -132,17 +132,17 @@ def find_start(
     Args:
         own: the training's own checkpoints, oldest first.
         other: those of another training, or one of them, which must not be past this one's end.
-        made: see `made_for`.
+        made: see `compatibility`.
         steps: generator steps in all.
         warn: is told of each damaged checkpoint.
 
     Raises:
         InputError: a checkpoint does not fit, or all are damaged.
     """
-    found = checkpoint.newest_whole(own, made, warn)
+    found = checkpoint.latest_valid(own, made, warn)
     if found is not None:
         return found
-    found = checkpoint.newest_whole(other, made, warn)
+    found = checkpoint.latest_valid(other, made, warn)
     if found is not None and found[0].step > steps:
         raise InputError(
             f"train.resume: {found[0].path} is past the {steps} steps of this training; give an "
@@ -183,7 +183,7 @@ def check_start(directory: Path, dataset: Dataset, config: Config) -> None:
     """
     sizes = dataset.features.shape[1], dataset.semantics.shape[1], len(dataset.seen_classes)
     other = earlier_checkpoints(config.train.resume)
-    made = made_for(sizes, config, dataset.fingerprint)
+    made = compatibility(sizes, config, dataset.fingerprint)
     found = checkpoint.checkpoints(RunFiles(directory).checkpoints)
     earlier = checkpoint.checkpoints(other) if other is not None else []
     find_start(found, earlier, made, config.train.steps, lambda text: None)
@@ -194,12 +194,14 @@ class Checkpoints(LoopCallback):
 
     Args:
         folder: of all of them.
-        made: see `made_for`.
+        made: see `compatibility`.
         keep: how many of the newest stay.
         processes: the job.
     """
 
-    def __init__(self, folder: Path, made: dict[str, Any], keep: int, processes: Processes) -> None:
+    def __init__(
+        self, folder: Path, made: dict[str, Any], keep: int, processes: DistributedContext
+    ) -> None:
         self._folder, self._made, self._keep, self._processes = folder, made, keep, processes
 
     def save(self, state: checkpoint.SavedState) -> Path:

@@ -15,13 +15,13 @@ from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.problem import Problem, final_problem
 from gzsl_dist.distributed import checkpoint
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.selection import fixed, needs_validation
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.run.selection import Selection
-from gzsl_dist.training.resume import fingerprint, made_for
+from gzsl_dist.training.resume import compatibility, fingerprint
 from gzsl_dist.training.trainer import networks_for
 
 
@@ -37,14 +37,14 @@ class TrainedRun:
     step: int
 
 
-def load_run(run: Path, processes: Processes) -> TrainedRun:
+def load_run(run: Path, processes: DistributedContext) -> TrainedRun:
     """Load a run directory; every process must call.
 
     Raises:
         InputError: no run, no checkpoint, or its data set is not the one it was trained on; or
             processes see different ones.
     """
-    trained, found = processes.together(lambda: _load(run, processes.device))
+    trained, found = processes.run_on_all_ranks(lambda: _load(run, processes.device))
     selection = trained.selection
     processes.agree(
         {
@@ -75,7 +75,7 @@ def _load(run: Path, device: torch.device) -> tuple[TrainedRun, checkpoint.Check
     dataset = load_dataset(config.data.path, config.data.in_memory)
     problem = final_problem(dataset, config.data)
     networks = networks_for(problem, config).to(device)
-    made = made_for(problem.sizes, config, dataset.fingerprint)
+    made = compatibility(problem.sizes, config, dataset.fingerprint)
     saved = checkpoint.load(found[-1], made, optimizers=False)
     checkpoint.restore(found[-1], saved, networks, averaged=True)
     if needs_validation(config.evaluation):

@@ -9,7 +9,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.batches import Batch, BatchSource
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.distributed import checkpoint
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.errors import DivergedError
 from gzsl_dist.models.networks import Networks, build_networks
@@ -37,7 +37,7 @@ class Trainer:
         self,
         problem: Problem,
         config: Config,
-        processes: Processes,
+        processes: DistributedContext,
         strategy: Strategy,
         found: Found | None = None,
         *,
@@ -130,7 +130,7 @@ class Trainer:
         """Whole weights and buffers of both sides, whatever the strategy; all must call."""
         return self.critic_side.weights() | self.generator_side.weights()
 
-    def whole_networks(self) -> Networks:
+    def consolidated_networks(self) -> Networks:
         """A copy of all networks as they are trained; all must call."""
         copy = networks_for(self.problem, self.config).to(self.semantics.device)
         # What no loss trains is missing from the sides' weights; it is still as it was drawn.
@@ -139,7 +139,7 @@ class Trainer:
 
     def evaluated_networks(self) -> Networks:
         """A copy of all networks as they are evaluated, averaged if so configured; all call."""
-        copy = self.whole_networks()
+        copy = self.consolidated_networks()
         if self.averages is not None:
             copy.load_state_dict(self.averages.values, strict=False)
         return copy
@@ -150,7 +150,7 @@ class Trainer:
         Raises:
             DivergedError: a weight is not finite.
         """
-        networks = self.whole_networks().state_dict()
+        networks = self.consolidated_networks().state_dict()
         for name, value in networks.items():
             if not value.isfinite().all():  # a gradient can overflow where no loss did
                 raise DivergedError(
@@ -177,12 +177,12 @@ def networks_for(problem: Problem, config: Config) -> Networks:
     )
 
 
-def batches_for(problem: Problem, config: Config, processes: Processes) -> BatchSource:
+def batches_for(problem: Problem, config: Config, processes: DistributedContext) -> BatchSource:
     """This process's slots of the batches that a problem is trained on."""
     return BatchSource(
         problem.train,
         batch_size=config.train.batch_size,
-        slots=processes.share(config.train.batch_size),
+        slots=processes.shard(config.train.batch_size),
         noise_dim=config.model.noise_dim,
         seed=config.train.seed,
         device=processes.device,

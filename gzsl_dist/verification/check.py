@@ -15,12 +15,12 @@ from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.problem import Problem, final_problem
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.errors import InputError, OtherProcessError
 from gzsl_dist.planning.plan import Plan, make_plan
 from gzsl_dist.planning.shapes import DataShape
-from gzsl_dist.training.resume import Found, made_for
+from gzsl_dist.training.resume import Found, compatibility
 from gzsl_dist.training.trainer import Trainer
 from gzsl_dist.verification.small import small_config
 
@@ -47,14 +47,16 @@ class Session:
     """
 
     config: Config
-    processes: Processes
+    processes: DistributedContext
     scratch: Path
 
     @cached_property
     def dataset(self) -> Dataset:
         """The user's data set, loaded once."""
         settings = self.config.data
-        return self.processes.together(lambda: load_dataset(settings.path, settings.in_memory))
+        return self.processes.run_on_all_ranks(
+            lambda: load_dataset(settings.path, settings.in_memory)
+        )
 
     @cached_property
     def problem(self) -> Problem:
@@ -64,7 +66,9 @@ class Session:
     @cached_property
     def strategy(self) -> Strategy:
         """The user's strategy."""
-        return self.processes.together(lambda: choose_strategy(self.config.train, self.processes))
+        return self.processes.run_on_all_ranks(
+            lambda: choose_strategy(self.config.train, self.processes)
+        )
 
     @cached_property
     def plan(self) -> Plan:
@@ -84,7 +88,7 @@ class Session:
     @cached_property
     def made(self) -> dict[str, Any]:
         """What checkpoints are made for."""
-        return made_for(self.problem.sizes, self.config, self.dataset.fingerprint)
+        return compatibility(self.problem.sizes, self.config, self.dataset.fingerprint)
 
     def trainer(self, found: Found | None = None) -> Trainer:
         """A trainer at its start, or at a checkpoint."""
@@ -120,7 +124,7 @@ def failures_as_check(name: str, checks: Checks, session: Session) -> Iterator[C
         yield Check(name, False, problem or own[0], remedy if problem else MEND)
 
 
-def largest(processes: Processes, value: float) -> float:
+def largest(processes: DistributedContext, value: float) -> float:
     """The largest of all processes' values; all must call. NaN counts as infinite."""
     value = value if value == value else float("inf")
     own = torch.tensor([value], dtype=torch.float64, device=processes.device)

@@ -11,8 +11,8 @@ from torch.nn.functional import normalize
 
 from gzsl_dist.config import LOSSES, Config
 from gzsl_dist.config.nested import merge
-from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import Trainable
+from gzsl_dist.distributed.processes import DistributedContext
+from gzsl_dist.distributed.strategies import Engine
 from gzsl_dist.models.networks import build_networks
 from gzsl_dist.models.precision import network_dtype, network_precision
 from gzsl_dist.training.anchor import fit_anchor
@@ -37,7 +37,7 @@ def gradients(session: Session) -> Iterator[Check]:
     config, strategy = small.config, small.strategy
     one = {"loss": {"negatives": "global"}, "train": {"strategy": "single"}}
     whole = Config.model_validate(merge(config.model_dump(), one))
-    alone = Session(whole, Processes(0, 1, processes.device), session.scratch)
+    alone = Session(whole, DistributedContext(0, 1, processes.device), session.scratch)
     found, expected = both_sides(small), both_sides(alone)
     tolerance = TOLERANCE[config.train.precision]
     for side in found:
@@ -86,7 +86,7 @@ def both_sides(small: Session) -> dict[str, Gradients]:
     return found
 
 
-def first_gradients(side: Trainable, beta1: float) -> Gradients:
+def first_gradients(side: Engine, beta1: float) -> Gradients:
     """After one step, Adam's first moment is the gradient, whole at any strategy."""
     return {
         name: moments["exp_avg"].double().cpu() / (1 - beta1)
@@ -115,7 +115,7 @@ def negatives(session: Session) -> Iterator[Check]:
     """
     config, processes = session.config, session.processes
     batch = config.train.batch_size
-    known = _instance_loss(config, Processes(0, 1, processes.device), 3)
+    known = _instance_loss(config, DistributedContext(0, 1, processes.device), 3)
     found = math.expm1(_instance_loss(config, processes, batch)) / math.expm1(known)
     expected = batch - 2
     yield Check(
@@ -126,7 +126,7 @@ def negatives(session: Session) -> Iterator[Check]:
     )
 
 
-def _instance_loss(config: Config, processes: Processes, batch: int) -> float:
+def _instance_loss(config: Config, processes: DistributedContext, batch: int) -> float:
     only = {**dict.fromkeys(LOSSES, 0.0), "instance": 1.0}
     given = {
         "train": {"batch_size": batch},
@@ -141,10 +141,10 @@ def _instance_loss(config: Config, processes: Processes, batch: int) -> float:
     labels[-1] = 0
     # all rows alike: the loss depends on their numbers alone
     rows = normalize(torch.ones(batch, 4, dtype=torch.float64), dim=1)
-    local = processes.share(batch)
+    local = processes.shard(batch)
     # none of them is used by the instance loss alone
     networks = build_networks(small_config(config, 1), feature_dim=1, semantic_dim=1, seen_count=1)
     semantics = torch.empty(0, 0, device=processes.device)
     losses = EmbeddingLosses(networks, semantics, config, processes, "generator")
     parts = losses.of_batch(rows[local].to(processes.device), labels[local].to(processes.device))
-    return float(processes.add(parts["instance"].detach().double()))
+    return float(processes.all_reduce_sum(parts["instance"].detach().double()))

@@ -63,7 +63,7 @@ def clocks(session: Session) -> Iterator[Check]:
 def shared_files(session: Session) -> Iterator[Check]:
     """The run directory is one and the same for all processes."""
     directory = session.config.run_dir
-    session.processes.together(lambda: session.scratch.mkdir(parents=True, exist_ok=True))
+    session.processes.run_on_all_ranks(lambda: session.scratch.mkdir(parents=True, exist_ok=True))
     session.processes.agree_on_folder("run directory", session.scratch)
     yield Check("run directory", True, f"{directory} is the same for all processes")
 
@@ -89,7 +89,7 @@ def saved(session: Session) -> Iterator[Check]:
             for one in listed:
                 checkpoint.load(one, {})
 
-        session.processes.once(read)
+        session.processes.run_on_rank0(read)
     yield Check("checkpoints", True, f"{count} in the run directory, checksums right")
 
 
@@ -110,11 +110,11 @@ def disk(session: Session) -> Iterator[Check]:
             ) from None
         return time.monotonic() - began
 
-    seconds = largest(session.processes, session.processes.together(write))
-    session.processes.together(path.unlink)
+    seconds = largest(session.processes, session.processes.run_on_all_ranks(write))
+    session.processes.run_on_all_ranks(path.unlink)
     speed = WRITTEN / 1e6 / max(seconds, 1e-9)
     yield Check("disk", True, f"{speed:.0f} MB/s a process, written and synchronized")
-    session.processes.together(lambda: _lock(path))
+    session.processes.run_on_all_ranks(lambda: _lock(path))
     yield Check("locks", True, "flock and HDF5's work in the run directory")
 
 
@@ -142,7 +142,7 @@ def communication(session: Session) -> Iterator[Check]:
         return
     batch, width = config.train.batch_size, config.model.projection_dim
     dtype = network_dtype(config.train.precision)
-    sizes = processes.sizes(batch)
+    sizes = processes.shard_sizes(batch)
     rows = torch.ones(sizes[processes.rank], width, dtype=dtype, device=processes.device)
     side, sent = larger_side(session)
     # the same everywhere, should data sets differ
@@ -154,7 +154,7 @@ def communication(session: Session) -> Iterator[Check]:
         if sent.collective == "reduce_scatter":
             reduce_scatter(part, vector)
         else:
-            processes.add(vector)
+            processes.all_reduce_sum(vector)
 
     gather_seconds = _median_seconds(session, lambda: processes.gather(rows, sizes))
     seconds = _median_seconds(session, reduce)

@@ -17,7 +17,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.config.files import to_yaml
 from gzsl_dist.config.nested import merge
 from gzsl_dist.distributed import checkpoint
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import atomic_write
 from gzsl_dist.run.files import TrainingFiles
@@ -63,7 +63,7 @@ def killed(session: Session) -> Iterator[Check]:
     """A training on one process is killed without warning; this job resumes what it left."""
     processes, small = session.processes, session.small
     run = session.scratch / "killed"
-    processes.once(lambda: _train_and_kill(small.config, run))
+    processes.run_on_rank0(lambda: _train_and_kill(small.config, run))
     found = _newest(small, TrainingFiles(run).checkpoints)
     saved, resumed = found[0], small.trainer(found)
     taken_over = largest(processes, float(not _same(resumed.state(saved.step), found[1]))) == 0
@@ -90,14 +90,14 @@ def killed(session: Session) -> Iterator[Check]:
 
 def _newest(small: Session, folder: Path) -> Found:
     saved = checkpoint.checkpoints(folder)[-1]
-    return small.processes.together(lambda: (saved, checkpoint.load(saved, small.made)))
+    return small.processes.run_on_all_ranks(lambda: (saved, checkpoint.load(saved, small.made)))
 
 
-def _losses(processes: Processes, trainer: Trainer, step: int) -> Tensor:
+def _losses(processes: DistributedContext, trainer: Trainer, step: int) -> Tensor:
     """All losses of a step, summed over processes, ``(losses,)``."""
     parts = trainer.train_step(step)
     values = torch.stack([value.double() for name, value in parts.items() if "loss" in name])
-    return processes.add(values)
+    return processes.all_reduce_sum(values)
 
 
 def _same(found: checkpoint.SavedState, expected: checkpoint.SavedState) -> bool:
@@ -116,7 +116,7 @@ def _weights_after(trainer: Trainer, done: int) -> dict[str, Tensor]:
     """Weights after `MORE` steps; the trainer is not used after."""
     for step in range(done, done + MORE):
         trainer.train_step(step)
-    kept = trainer.whole_networks().state_dict()
+    kept = trainer.consolidated_networks().state_dict()
     if trainer.averages is not None:
         kept |= {f"average of {name}": value for name, value in trainer.averages.values.items()}
     weights = {

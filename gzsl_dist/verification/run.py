@@ -15,7 +15,7 @@ from rich.table import Table
 
 from gzsl_dist.config import Config
 from gzsl_dist.config.presets import BASELINES
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.verification import exactness, machine, memory, resume
 from gzsl_dist.verification.check import Check, Checks, Session, failures_as_check
@@ -39,7 +39,7 @@ CHECKS: dict[str, Checks] = {
 ON_SHARED_FILES = ("disk", "save and resume", "kill -9 and resume")
 
 
-def verify(config: Config, processes: Processes, *, as_json: bool) -> None:
+def verify(config: Config, processes: DistributedContext, *, as_json: bool) -> None:
     """Run all checks and print what they find, once for the job; every process must call.
 
     Raises:
@@ -54,7 +54,7 @@ def verify(config: Config, processes: Processes, *, as_json: bool) -> None:
     existed = config.run_dir.exists()
     session = Session(config, processes, config.run_dir / ".verify")
     try:
-        found = list(_all(session, show=processes.is_first and not as_json))
+        found = list(_all(session, show=processes.is_main_process and not as_json))
     finally:
         shutil.rmtree(session.scratch, ignore_errors=True)
         if not existed:
@@ -62,11 +62,11 @@ def verify(config: Config, processes: Processes, *, as_json: bool) -> None:
                 config.run_dir.rmdir()
     failed = [check.name for check in found if not check.holds]
     seconds = time.monotonic() - began
-    if processes.is_first and as_json:
+    if processes.is_main_process and as_json:
         checks = [asdict(check) for check in found]
         whole = {"holds": not failed, "world_size": processes.world_size, "seconds": seconds}
         print(json.dumps(whole | {"checks": checks}, indent=1))
-    elif processes.is_first:
+    elif processes.is_main_process:
         _print_table(found)
         verdict = "not all checks hold" if failed else "all checks hold"
         print(f"{verdict}, {processes.world_size} process(es), {seconds:.0f} s", flush=True)

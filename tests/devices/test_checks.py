@@ -20,7 +20,7 @@ from gzsl_dist.data.problem import Problem, selection_problem
 from gzsl_dist.distributed import deepspeed_strategy, strategies
 from gzsl_dist.distributed.checkpoint import Checkpoint
 from gzsl_dist.distributed.deepspeed_strategy import DeepSpeedTrainable
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import MOMENTS, STEP, SingleStrategy, adam_state
 from gzsl_dist.evaluation import score, synthetic
 from gzsl_dist.monitoring import diagnostics
@@ -46,7 +46,7 @@ def problem() -> Problem:
 
 
 def trainer(problem: Problem, found: Any = None) -> Trainer:
-    return Trainer(problem, CONFIG, Processes(0, 1, CUDA), SingleStrategy(), found)
+    return Trainer(problem, CONFIG, DistributedContext(0, 1, CUDA), SingleStrategy(), found)
 
 
 def resumed(problem: Problem) -> Trainer:
@@ -207,7 +207,7 @@ def test_rows_of_the_classifier_are_counted_at_their_own_width_on_the_gpu(
 
     monkeypatch.setattr(score, "fits_in_memory", counted)
     monkeypatch.setattr(synthetic, "fits_in_memory", counted)
-    networks, processes = trainer(problem).networks, Processes(0, 1, CUDA)
+    networks, processes = trainer(problem).networks, DistributedContext(0, 1, CUDA)
     score.fit_classifier(networks, problem, CONFIG, processes)
     unseen = len(problem.classes) - problem.seen_count
     width, hidden = problem.feature_dim, SMALL_NETWORKS["embedding_dim"]

@@ -23,7 +23,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.data.scaling import Scaling
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
@@ -153,7 +153,7 @@ def watch(trainer: Trainer, found: Numbers) -> Iterator[None]:
         yield
 
 
-def measure_strategy(processes: Processes, method: str, strategy: str) -> Numbers:
+def measure_strategy(processes: DistributedContext, method: str, strategy: str) -> Numbers:
     """Held bytes, and whole bytes of collectives in all critic steps and in a generator step."""
     config = configuration(method, strategy)
     trainer = Trainer(problem(), config, processes, choose_strategy(config.train, processes))
@@ -182,7 +182,7 @@ def measure_strategy(processes: Processes, method: str, strategy: str) -> Number
     return found
 
 
-def measure_step(processes: Processes, method: str, precision: str = "float32") -> Numbers:
+def measure_step(processes: DistributedContext, method: str, precision: str = "float32") -> Numbers:
     """Activations, similarity blocks and FLOPs; they do not depend on the strategy."""
     config = configuration(method, precision=precision)
     trainer = Trainer(problem(), config, processes, choose_strategy(config.train, processes))

@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
 
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 
 from ..forked import START_METHOD
 
@@ -57,6 +57,6 @@ def _work(
         world_size=world_size,
         timeout=PATIENCE,
     )
-    result = function(Processes(rank, world_size, torch.device("cpu")), *arguments)
+    result = function(DistributedContext(rank, world_size, torch.device("cpu")), *arguments)
     torch.save(result, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()

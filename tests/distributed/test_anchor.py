@@ -13,7 +13,7 @@ from gzsl_dist.config.nested import merge
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import selection_problem
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.training.anchor import choose_anchor, class_means, fit_anchor
 from gzsl_dist.training.averages import AveragedWeights
 from gzsl_dist.training.trainer import Trainer, networks_for
@@ -21,7 +21,7 @@ from gzsl_dist.training.trainer import Trainer, networks_for
 from .spawn import run_processes
 
 ROOT = Path(__file__).parents[2]
-ALONE = Processes(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 SIZES = dict.fromkeys(
     ("generator_hidden", "critic_hidden", "embedding_dim", "comparator_hidden"), 32
 )
@@ -41,7 +41,9 @@ def config(strategy: str = "auto") -> Config:
     return Config.model_validate(values)
 
 
-def fitted(processes: Processes) -> tuple[dict[str, Tensor], Tensor, list[dict[str, float]]]:
+def fitted(
+    processes: DistributedContext,
+) -> tuple[dict[str, Tensor], Tensor, list[dict[str, float]]]:
     """Buffers of a fitted anchor, class means, and the choices; other processes round wrong."""
     problem = selection_problem(digits_dataset(), config())
     if processes.rank > 0:
@@ -66,7 +68,7 @@ def test_an_anchor_is_that_of_the_first_process(world_size: int) -> None:
         assert all(torch.equal(other[0][name], value) for name, value in first[0].items())
 
 
-def averaged(processes: Processes, strategies: list[str]) -> dict[str, dict[str, Tensor]]:
+def averaged(processes: DistributedContext, strategies: list[str]) -> dict[str, dict[str, Tensor]]:
     found = {}
     for name in strategies:
         made = config(name)
@@ -89,7 +91,7 @@ def test_averages_are_those_of_plain_code_under_every_strategy(world_size: int) 
     expected = AveragedWeights(0.7)
     for step in range(STEPS):
         trainer.train_step(step)
-        expected.update(trainer.whole_networks().state_dict(), step)
+        expected.update(trainer.consolidated_networks().state_dict(), step)
     strategies = ["auto", "zero1", "zero2", "zero3"]
     for found in run_processes(world_size, averaged, strategies):
         for name in strategies:

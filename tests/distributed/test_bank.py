@@ -22,7 +22,7 @@ from gzsl_dist.bank.writer import write_bank
 from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import selection_problem
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier, fit_softmax_blocks
 from gzsl_dist.evaluation.score import fit_classifier
@@ -51,13 +51,13 @@ def info_and_maker() -> tuple[BankInfo, BlockMaker]:
     return info, BlockMaker(generator, embedding, info)
 
 
-def write_here(processes: Processes, path: str) -> None:
+def write_here(processes: DistributedContext, path: str) -> None:
     torch.set_num_threads(1)
     info, maker = info_and_maker()
     write_bank(Path(path), info, maker, processes)
 
 
-def write_and_stop(processes: Processes, path: str) -> str:
+def write_and_stop(processes: DistributedContext, path: str) -> str:
     info, maker = info_and_maker()
     made = 0
 
@@ -95,7 +95,7 @@ WEIGHTS = torch.tensor([1, 1, 0.2, 3, 1, 1, 0.5], dtype=torch.float64)
 SETTINGS = {"weight_decay": 1e-3, "iterations": 20, "class_weights": WEIGHTS}
 
 
-def fit_here(processes: Processes, fit: Fit) -> list[Tensor]:
+def fit_here(processes: DistributedContext, fit: Fit) -> list[Tensor]:
     inputs, labels = rows()
     # uneven shares, in blocks of 48: the processes have different numbers of blocks
     ends = {1: [0, 203], 2: [0, 150, 203], 4: [0, 20, 150, 160, 203]}[processes.world_size]
@@ -111,15 +111,15 @@ def many_logits() -> tuple[Tensor, Tensor]:
     return 30 * torch.randn(11, 3, generator=draw), torch.randint(3, (11,), generator=draw)
 
 
-def sharded_loss(processes: Processes) -> list[Tensor]:
+def sharded_loss(processes: DistributedContext) -> list[Tensor]:
     logits, labels = many_logits()
-    mine = processes.share(3)
+    mine = processes.shard(3)
     losses, slope = sharded_cross_entropy(logits[:, mine].clone(), labels, mine, processes)
-    parts = processes.gather(slope.T.contiguous(), processes.sizes(3)).T
+    parts = processes.gather(slope.T.contiguous(), processes.shard_sizes(3)).T
     return [losses, parts.contiguous()]
 
 
-def evaluated(processes: Processes, folder: str, in_memory: str) -> list[Tensor]:
+def evaluated(processes: DistributedContext, folder: str, in_memory: str) -> list[Tensor]:
     """The classifier that training fits for an evaluation, its synthetic rows held as asked.
 
     They are of two classes: fewer than four processes.
@@ -155,7 +155,7 @@ class Done:
     results: list[list[Any]]
 
 
-def all_here(processes: Processes, folder: str) -> list[Any]:
+def all_here(processes: DistributedContext, folder: str) -> list[Any]:
     write_here(processes, f"{folder}/whole/bank.h5")
     return [
         write_and_stop(processes, f"{folder}/stopped/bank.h5"),

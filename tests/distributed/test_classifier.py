@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation import classifier as replicated
 from gzsl_dist.evaluation import sharded_classifier as sharded
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier, fit_softmax_blocks
 from gzsl_dist.evaluation.sharded_classifier import fit_softmax_sharded
 from tests.distributed.spawn import run_processes
 
-ALONE = Processes(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 FITS: dict[str, Callable[..., SoftmaxClassifier]] = {
     "replicated": fit_softmax_blocks,
     "sharded": fit_softmax_sharded,
@@ -32,9 +32,9 @@ def problem(classes: int) -> tuple[Tensor, Tensor]:
     return centers[labels] + torch.randn(120, 5, generator=draw), labels
 
 
-def fitted(processes: Processes, name: str, classes: int) -> SoftmaxClassifier:
+def fitted(processes: DistributedContext, name: str, classes: int) -> SoftmaxClassifier:
     inputs, labels = problem(classes)
-    mine = processes.share(120)
+    mine = processes.shard(120)
     blocks = [(inputs[mine], labels[mine])]
     return FITS[name](
         lambda: blocks, inputs[:0], classes, processes,
@@ -42,7 +42,7 @@ def fitted(processes: Processes, name: str, classes: int) -> SoftmaxClassifier:
     )  # fmt: skip
 
 
-def fit_with_another_rounding(processes: Processes, name: str) -> list[Any]:
+def fit_with_another_rounding(processes: DistributedContext, name: str) -> list[Any]:
     """Every process but the first computes inner products wrong: rounding, made large."""
     right = replicated.dot
     errors = cycle([3.0, -1.5, 0.5, -0.9, 8.0])
@@ -59,15 +59,15 @@ def fit_with_another_rounding(processes: Processes, name: str) -> list[Any]:
     return [found.weight, found.bias, found.fit.evaluations, found.fit.iterations]
 
 
-def fit_few_classes(processes: Processes, name: str) -> list[Tensor]:
+def fit_few_classes(processes: DistributedContext, name: str) -> list[Tensor]:
     found = fitted(processes, name, 2)
     return [found.weight, found.bias]
 
 
-def cosines(processes: Processes, name: str) -> SoftmaxClassifier:
+def cosines(processes: DistributedContext, name: str) -> SoftmaxClassifier:
     """Of five classes with rows, and one without."""
     inputs, labels = problem(5)
-    mine = processes.share(120)
+    mine = processes.shard(120)
     blocks = [(normalize(inputs, dim=1)[mine], labels[mine])]
     return FITS[name](
         lambda: blocks, inputs[:0], 6, processes,
@@ -75,12 +75,12 @@ def cosines(processes: Processes, name: str) -> SoftmaxClassifier:
     )  # fmt: skip
 
 
-def fit_cosines(processes: Processes, name: str) -> list[Tensor]:
+def fit_cosines(processes: DistributedContext, name: str) -> list[Tensor]:
     found = cosines(processes, name)
     return [found.weight, found.bias]
 
 
-def gathered_rows(processes: Processes) -> list[int]:
+def gathered_rows(processes: DistributedContext) -> list[int]:
     """Sizes of what `fit_softmax_sharded` gathers at once, of 10,000 rows a process."""
     inputs, labels = torch.zeros(10_000, 1), torch.zeros(10_000, dtype=torch.int64)
     parts = sharded._gathered(lambda: [(inputs, labels)], inputs[:0], 7, processes)

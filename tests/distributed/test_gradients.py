@@ -22,8 +22,8 @@ from gzsl_dist.config.nested import merge
 from gzsl_dist.data.batches import Batch, BatchSource
 from gzsl_dist.data.problem import Rows
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import Trainable
+from gzsl_dist.distributed.processes import DistributedContext
+from gzsl_dist.distributed.strategies import Engine
 from gzsl_dist.models.anchor import regressions
 from gzsl_dist.models.networks import Networks, build_networks
 from gzsl_dist.monitoring.throughput import peak_bytes
@@ -186,7 +186,7 @@ def gradients(networks: Networks) -> Gradients:
     }
 
 
-def gradients_of(side: Trainable, config: Config) -> Gradients:
+def gradients_of(side: Engine, config: Config) -> Gradients:
     """Gradients of a side's first step: Adam's first moment holds them, whole, at any strategy."""
     return {
         name: moments["exp_avg"].cpu() / (1 - config.train.beta1)
@@ -194,7 +194,7 @@ def gradients_of(side: Trainable, config: Config) -> Gradients:
     }
 
 
-def distributed_gradients(processes: Processes, name: str, case: Case) -> list[Gradients]:
+def distributed_gradients(processes: DistributedContext, name: str, case: Case) -> list[Gradients]:
     """Gradients of the critic's and of the generator's step, as the strategy sums them.
 
     The generator's step comes first: the critic's needs no more of the generator than the rows that
@@ -202,7 +202,7 @@ def distributed_gradients(processes: Processes, name: str, case: Case) -> list[G
     """
     config = setting(name, case.batch_size, case.strategy, case.micro)
     networks, semantics, batches = build(
-        config, case.dtype, processes.share(case.batch_size), processes.device
+        config, case.dtype, processes.shard(case.batch_size), processes.device
     )
     arguments = (networks, semantics, config, processes)
     train = choose_strategy(config.train, processes)
@@ -230,7 +230,9 @@ def plain_gradients(
     networks, semantics, batches = build(config, dtype, slice(0, batch_size))
     shares = [slice(0, batch_size)]
     if config.loss.negatives == "local":
-        shares = [Processes(n, world_size, CPU).share(batch_size) for n in range(world_size)]
+        shares = [
+            DistributedContext(n, world_size, CPU).shard(batch_size) for n in range(world_size)
+        ]
     before = {key: value.clone() for key, value in networks.state_dict().items()}
     for share in shares:  # each a batch of its own
         batch = part(batches.batch(0), share)
@@ -260,7 +262,7 @@ def part(batch: Batch, slots: slice) -> Batch:
 
 
 def all_distributed_gradients(
-    processes: Processes, cases: list[Case]
+    processes: DistributedContext, cases: list[Case]
 ) -> list[dict[str, list[Gradients]]]:
     """By case and setting."""
     found: list[dict[str, list[Gradients]]] = []
@@ -317,7 +319,7 @@ def test_compiled_gradients_equal_plain_code() -> None:
     whole = setting("iapc", 24)
     config = whole.model_copy(update={"train": whole.train.model_copy(update={"compile": True})})
     networks, semantics, batches = build(config, torch.float64, slice(0, 24))
-    alone = Processes(0, 1, torch.device("cpu"))
+    alone = DistributedContext(0, 1, torch.device("cpu"))
     objective = CriticObjective(networks, semantics, config, alone)
     batch = batches.batch(0)
     fake = networks.generator(batch.noise, semantics[batch.labels]).detach()
@@ -333,7 +335,7 @@ def test_micro_batches_take_less_memory() -> None:
     assert micro < whole / 2, (micro, whole)
 
 
-def memory_of_a_critic_step(processes: Processes, micro: int | None) -> int:
+def memory_of_a_critic_step(processes: DistributedContext, micro: int | None) -> int:
     """Growth of the process's peak, in bytes, in a step of 8,000 rows and hidden layers of 500."""
     sizes = SIZES | {"critic_hidden": 500, "embedding_dim": 500, "comparator_hidden": 500}
     train = {"batch_size": 8000, "micro_batch_size": micro}
@@ -360,12 +362,12 @@ def test_gather_adds_gradients_of_all_processes() -> None:
         assert torch.allclose(gradient, 6 * 2 * gathered[gradient_rows(gradient)])
 
 
-def gather_and_differentiate(processes: Processes) -> tuple[Tensor, Tensor]:
-    mine = processes.share(5)
+def gather_and_differentiate(processes: DistributedContext) -> tuple[Tensor, Tensor]:
+    mine = processes.shard(5)
     rows = torch.arange(5.0)[mine, None].requires_grad_(True)
-    gathered = processes.gather(rows, processes.sizes(5), gradient=True)
+    gathered = processes.gather(rows, processes.shard_sizes(5), gradient=True)
     ((processes.rank + 1) * gathered.square().sum()).backward()
-    everyone = processes.gather(rows.grad, processes.sizes(5))
+    everyone = processes.gather(rows.grad, processes.shard_sizes(5))
     return gathered.detach(), everyone
 
 
@@ -378,7 +380,11 @@ def test_rows_and_noise_depend_on_slots_only(world_size: int) -> None:
     config = setting("iapc", 11)
     whole = build(config, torch.float32, slice(0, 11))[2]
     shares = [
-        build(config, torch.float32, Processes(rank, world_size, torch.device("cpu")).share(11))[2]
+        build(
+            config,
+            torch.float32,
+            DistributedContext(rank, world_size, torch.device("cpu")).shard(11),
+        )[2]
         for rank in range(world_size)
     ]
     for draw in range(9):  # beyond one pass over the 40 rows

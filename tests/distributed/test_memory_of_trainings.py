@@ -12,7 +12,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import selection_problem
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.training.loop import fit
 from gzsl_dist.training.stop_signal import StopSignal
 
@@ -39,7 +39,7 @@ def live_bytes() -> int:
     return sum(storage.nbytes() for storage in storages.values())
 
 
-def train_three_times(processes: Processes, strategy: str, folder: str) -> list[int]:
+def train_three_times(processes: DistributedContext, strategy: str, folder: str) -> list[int]:
     """Bytes of the weights of a training, and of all tensors after each of three trainings."""
     config = configuration(strategy)
     problem = selection_problem(digits_dataset(), config)

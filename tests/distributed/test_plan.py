@@ -12,7 +12,7 @@ import pytest
 from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.store import write_dataset
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.planning.plan import Plan, make_plan
 from gzsl_dist.planning.shapes import DataShape, shape_of_data, shape_of_option
@@ -46,13 +46,13 @@ def close(measured: float, planned: float, what: object) -> None:
     assert measured == pytest.approx(planned, rel=TOLERANCE), (what, measured, planned)
 
 
-def measured_steps(processes: Processes) -> dict[str, Numbers]:
+def measured_steps(processes: DistributedContext) -> dict[str, Numbers]:
     # bfloat16 last; nothing of DeepSpeed before: its ZeRO 3 changes torch's linear for good
     found = {method: measure.measure_step(processes, method) for method in METHODS}
     return found | {"bfloat16": measure.measure_step(processes, "iapc", "bfloat16")}
 
 
-def measured_strategies(processes: Processes) -> dict[str, dict[str, Numbers]]:
+def measured_strategies(processes: DistributedContext) -> dict[str, dict[str, Numbers]]:
     return {
         method: {
             strategy: measure.measure_strategy(processes, method, strategy)
@@ -81,7 +81,7 @@ def blocks(plan: Plan) -> Numbers:
     return dict(zip(names, plan.blocks.values(), strict=True))
 
 
-def measured_in_chunks(processes: Processes, chunk: int) -> Numbers:
+def measured_in_chunks(processes: DistributedContext, chunk: int) -> Numbers:
     chunks.CHUNK = chunk  # this process ends with the measurement
     return measure.measure_step(processes, "iapc")
 

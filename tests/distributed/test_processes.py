@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import DivergedError, InputError, OtherProcessError
-from gzsl_dist.monitoring.logbook import Logbook
+from gzsl_dist.monitoring.metric_logger import MetricLogger
 from gzsl_dist.run.metrics import read_metrics
 from gzsl_dist.training.callbacks import Training, following
 from gzsl_dist.training.loop import PendingLosses
@@ -23,32 +23,32 @@ NONE = 9
 @pytest.mark.parametrize("total", [0, 1, 3, 7, 8])
 @pytest.mark.parametrize("world_size", [1, 2, 4])
 def test_shares_partition_everything(total: int, world_size: int) -> None:
-    jobs = [Processes(rank, world_size, torch.device("cpu")) for rank in range(world_size)]
-    taken = [number for job in jobs for number in range(total)[job.share(total)]]
+    jobs = [DistributedContext(rank, world_size, torch.device("cpu")) for rank in range(world_size)]
+    taken = [number for job in jobs for number in range(total)[job.shard(total)]]
     assert taken == list(range(total))
-    sizes = jobs[0].sizes(total)
-    assert [len(range(total)[job.share(total)]) for job in jobs] == sizes
+    sizes = jobs[0].shard_sizes(total)
+    assert [len(range(total)[job.shard(total)]) for job in jobs] == sizes
     assert max(sizes) - min(sizes) <= 1
 
 
-def fail_on_each(processes: Processes) -> list[list[str]]:
+def fail_on_each(processes: DistributedContext) -> list[list[str]]:
     """How `together` ends here where process 0, 1 or none fails, and that the job can go on."""
     return [fail_on(processes, failing) for failing in (0, 1, NONE)]
 
 
-def fail_on(processes: Processes, failing: int) -> list[str]:
+def fail_on(processes: DistributedContext, failing: int) -> list[str]:
     def act() -> int:
         if processes.rank == failing:
             raise InputError("no such file")
         return processes.rank
 
     try:
-        outcome = str(processes.together(act))
+        outcome = str(processes.run_on_all_ranks(act))
     except OtherProcessError:
         outcome = "silent"
     except InputError as error:
         outcome = f"{error}, speaks {error.speaks}"
-    return [outcome, str(processes.once(lambda: 10 + processes.rank))]
+    return [outcome, str(processes.run_on_rank0(lambda: 10 + processes.rank))]
 
 
 def test_a_failure_anywhere_ends_all_and_is_told_once() -> None:
@@ -64,7 +64,7 @@ def test_a_failure_anywhere_ends_all_and_is_told_once() -> None:
             assert after == "10", "all get the first process's result"
 
 
-def diverge(processes: Processes, folder: str) -> list[str]:
+def diverge(processes: DistributedContext, folder: str) -> list[str]:
     """How reading the losses of steps 5 to 7 ends where process 1 has a NaN at step 6; the log."""
     nan = torch.tensor(float("nan") if processes.rank else 1.0)
     parts = [{"a_loss": torch.tensor(1.0)}, {"a_loss": nan}, {"a_loss": torch.tensor(2.0)}]
@@ -73,14 +73,14 @@ def diverge(processes: Processes, folder: str) -> list[str]:
     except DivergedError as error:
         outcome = str(error)
     log_something(processes, folder)
-    return [outcome, str(processes.any(processes.rank == 1))]
+    return [outcome, str(processes.all_reduce_any(processes.rank == 1))]
 
 
-def log_something(processes: Processes, folder: str) -> None:
+def log_something(processes: DistributedContext, folder: str) -> None:
     training = Training("training", Path(folder) / f"run{processes.rank}", {}, 10, 0)
-    logbook = Logbook(processes)
-    with following([logbook], training):
-        logbook.log(10, {"a_loss": float(processes.rank)})
+    metric_logger = MetricLogger(processes)
+    with following([metric_logger], training):
+        metric_logger.log(10, {"a_loss": float(processes.rank)})
 
 
 def test_a_nan_ends_all_at_its_step_and_only_the_first_process_writes_the_log(

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from gzsl_dist.config import TrainSettings
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import OptimizerState, Trainable
+from gzsl_dist.distributed.processes import DistributedContext
+from gzsl_dist.distributed.strategies import Engine, OptimizerState
 from gzsl_dist.errors import InputError
 
 from .spawn import run_processes
@@ -50,24 +50,24 @@ def rows_of(step: int) -> Tensor:
 
 
 def advance(
-    processes: Processes, strategy: str, first: int, last: int, saved: Saved | None = None
+    processes: DistributedContext, strategy: str, first: int, last: int, saved: Saved | None = None
 ) -> Saved:
     """Train steps `first` to `last - 1`, from a saved state if given; what was reached, whole."""
     objective = Regression()
     if saved is not None:
         objective.load_state_dict(saved[0])
-    side: Trainable = choose_strategy(settings(strategy), processes).wrap(
+    side: Engine = choose_strategy(settings(strategy), processes).wrap(
         objective, settings(strategy)
     )
     if saved is not None:
         side.load_state_dict(saved[1])
     for step in range(first, last):
-        side.step(rows_of(step)[processes.share(ROWS)])
+        side.step(rows_of(step)[processes.shard(ROWS)])
     weights = {name: value.detach().clone() for name, value in side.weights().items()}
     return weights, side.state_dict()
 
 
-def all_strategies(processes: Processes, saved: Saved) -> dict[str, list[Saved]]:
+def all_strategies(processes: DistributedContext, saved: Saved) -> dict[str, list[Saved]]:
     """By strategy: all steps at once; and the last half, from another strategy's state."""
     return {
         strategy: [
@@ -113,7 +113,7 @@ def close(ours: Saved, theirs: Saved, name: str) -> None:
             )
 
 
-ALONE = Processes(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
@@ -157,8 +157,10 @@ def test_without_deepspeed_the_error_says_how_to_install(monkeypatch: pytest.Mon
 
 def test_strategies_that_do_not_fit_the_number_of_processes() -> None:
     with pytest.raises(InputError, match="single cannot use 2 processes"):
-        choose_strategy(TrainSettings(strategy="single"), Processes(0, 2, torch.device("cpu")))
+        choose_strategy(
+            TrainSettings(strategy="single"), DistributedContext(0, 2, torch.device("cpu"))
+        )
     with pytest.raises(InputError, match="batch_size 3: smaller than the 4 processes"):
-        choose_strategy(TrainSettings(batch_size=3), Processes(0, 4, torch.device("cpu")))
+        choose_strategy(TrainSettings(batch_size=3), DistributedContext(0, 4, torch.device("cpu")))
     with pytest.raises(InputError, match="ddp needs processes"):
         choose_strategy(TrainSettings(strategy="ddp"), ALONE)

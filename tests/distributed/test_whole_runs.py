@@ -23,7 +23,7 @@ from gzsl_dist.data.batches import BatchSource
 from gzsl_dist.data.problem import Problem, Rows
 from gzsl_dist.data.scaling import Scaling
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.models.networks import build_networks
 from gzsl_dist.models.precision import network_dtype
 from gzsl_dist.training.loop import PendingLosses
@@ -81,7 +81,7 @@ def problem() -> Problem:
     )
 
 
-def train(processes: Processes) -> dict[str, Run]:
+def train(processes: DistributedContext) -> dict[str, Run]:
     """A run by each strategy, and one in float64."""
     runs: dict[str, Run] = {}
     for name in (*STRATEGIES, "float64"):
@@ -94,7 +94,7 @@ def train(processes: Processes) -> dict[str, Run]:
         for step in range(STEPS):
             pending.parts.append(trainer.train_step(step))
             if step + 1 in (EARLY, STEPS):
-                weights = copied(trainer.whole_networks().state_dict())
+                weights = copied(trainer.consolidated_networks().state_dict())
                 runs[name][step + 1] = pending.collect(), weights
     return runs
 

@@ -14,13 +14,13 @@ import sys
 import time
 
 from gzsl_dist.command import run_command
-from gzsl_dist.distributed.processes import Processes, start_processes
+from gzsl_dist.distributed.processes import DistributedContext, start_processes
 
 
 def main(arguments: list[str]) -> int:
     case, timeout = arguments[0], int(arguments[1])
     with start_processes("cpu", timeout) as processes:
-        processes.once(lambda: None)
+        processes.run_on_rank0(lambda: None)
         if processes.rank == 1 and case == "stops":
             kill = f"sleep {6 * timeout}; kill -9 {os.getpid()}"
             subprocess.Popen(
@@ -33,13 +33,17 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def work(processes: Processes, case: str, seconds: float) -> str:
+def work(processes: DistributedContext, case: str, seconds: float) -> str:
     def act() -> str:
         slow = 1 if case == "the other works" else 0
         time.sleep(seconds if processes.rank == slow else 0)
         return "done"
 
-    return processes.together(act) if case == "the other works" else processes.once(act)
+    return (
+        processes.run_on_all_ranks(act)
+        if case == "the other works"
+        else processes.run_on_rank0(act)
+    )
 
 
 if __name__ == "__main__":

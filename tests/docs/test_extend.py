@@ -29,7 +29,7 @@ from tests.distributed.test_gradients import *
 
 assert read_run_config(Path("runs/mine")).loss.center.margin == 0.1
 chunks.CHUNK = 30
-alone = Processes(0, 1, CPU)
+alone = DistributedContext(0, 1, CPU)
 found = distributed_gradients(alone, "center", Case(1, 24, double=True, micro=5))
 assert_same(found, plain_gradients("center", 24, True), True, "center")
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "test_my_loss.py"]))

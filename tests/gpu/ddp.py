@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from gzsl_dist.distributed.collectives import gather_rows_with_gradient
-from gzsl_dist.distributed.processes import Processes, collective_backend
+from gzsl_dist.distributed.processes import DistributedContext, collective_backend
 from gzsl_dist.distributed.strategies import DdpStrategy
 from tests.distributed import test_gradients
 
@@ -24,7 +24,7 @@ BATCH = 24
 WIDTH = 3
 
 
-def collectives(processes: Processes) -> dict[str, Any]:
+def collectives(processes: DistributedContext) -> dict[str, Any]:
     """What the package sends, with rows that differ in number: 1 of the first process, 2, ..."""
     rank, world_size, device = processes.rank, processes.world_size, processes.device
     rows = torch.full((rank + 1, WIDTH), float(rank), device=device, requires_grad=True)
@@ -54,7 +54,7 @@ def main(kind: str, folder: Path) -> None:
         torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("highest")
     dist.init_process_group(collective_backend(device))
-    processes = Processes(dist.get_rank(), dist.get_world_size(), device)
+    processes = DistributedContext(dist.get_rank(), dist.get_world_size(), device)
     always = DdpStrategy(processes.world_size)
     test_gradients.choose_strategy = lambda settings, processes: always
     found = collectives(processes)

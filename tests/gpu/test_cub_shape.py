@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gzsl_dist.config.command_line import add_setting_arguments, config_from_arguments
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.verification.check import Session
 from gzsl_dist.verification.memory import LIBRARIES, MORE, measure
 
@@ -70,7 +70,7 @@ def test_peak_memory_is_that_of_the_plan(
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    taken, planned, _ = measure(Session(config, Processes(0, 1, device), tmp_path))
+    taken, planned, _ = measure(Session(config, DistributedContext(0, 1, device), tmp_path))
     assert taken <= MORE * planned + LIBRARIES
     if device.type == "cuda":
         assert taken >= planned / 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 
 from ..distributed.test_gradients import (
     SETTINGS,
@@ -28,6 +28,6 @@ def test_gradients_are_those_of_the_cpu(
     device: torch.device, name: str, micro: int | None, double: bool
 ) -> None:
     assert torch.get_float32_matmul_precision() == "highest"
-    alone = Processes(0, 1, device)
+    alone = DistributedContext(0, 1, device)
     found = distributed_gradients(alone, name, Case(1, BATCH, double=double, micro=micro))
     assert_same(found, plain_gradients(name, BATCH, double), double, name)

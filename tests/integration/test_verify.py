@@ -16,7 +16,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.config.files import read_settings
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import final_problem
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import trained_parameters
 from gzsl_dist.planning.table import amount, size
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective
@@ -33,7 +33,7 @@ ALL = [
     "communication", "negatives", "gradients, critic", "gradients, generator", "save and resume",
     "kill -9 and resume", "memory",
 ]  # fmt: skip
-ALONE = Processes(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 FLOAT32 = ("--train.precision", "float32")
 
 
@@ -87,7 +87,7 @@ def test_zero_3_scatters_the_gradients_of_the_real_size(tmp_path: Path) -> None:
         assert " numbers of float32, " in found, rank
 
 
-def checked_under_zero_3(processes: Processes, folder: str) -> str:
+def checked_under_zero_3(processes: DistributedContext, folder: str) -> str:
     settings = {"strategy": "deepspeed", "zero_stage": 3, "precision": "float32"}
     config = Config.model_validate({"train": settings})
     session = Session(config, processes, Path(folder))

@@ -81,7 +81,7 @@ def test_a_failure_of_this_process_alone_is_told_by_it(
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     error = InputError("no such file")
-    error.speaks = True  # as `Processes.together` sets it
+    error.speaks = True  # as `DistributedContext.run_on_all_ranks` sets it
     assert failing(error) == (1, 2)
     assert capsys.readouterr().err == "error: no such file\n"
     assert waits == []

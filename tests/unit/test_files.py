@@ -13,13 +13,13 @@ import torch
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.store import write_dataset
 from gzsl_dist.distributed import checkpoint
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.files import atomic_path, atomic_write
 
 from .bank.banks import bank_info, write
 
-ALONE = Processes(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 
 
 def save_checkpoint(folder: Path) -> None:

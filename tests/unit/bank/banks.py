@@ -11,9 +11,9 @@ from torch import Tensor
 from gzsl_dist.bank.layout import BankInfo, Dtype
 from gzsl_dist.bank.writer import write_bank
 from gzsl_dist.data.scaling import Scaling
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 
-ALONE = Processes(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 WIDTH = 5
 
 

@@ -22,7 +22,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import Problem, final_problem, selection_problem
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
 from gzsl_dist.experiment.run import finish
@@ -32,7 +32,7 @@ from gzsl_dist.run.result import Result
 from gzsl_dist.training.stop_signal import StopSignal
 from gzsl_dist.training.trained import load_run
 
-ALONE = Processes(0, 1, torch.device("cpu"), quiet=True)
+ALONE = DistributedContext(0, 1, torch.device("cpu"), quiet=True)
 
 
 @pytest.fixture(scope="module")

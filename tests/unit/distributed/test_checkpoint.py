@@ -13,12 +13,12 @@ from torch import nn
 
 from gzsl_dist.config import TrainSettings
 from gzsl_dist.distributed import checkpoint
-from gzsl_dist.distributed.processes import Processes
-from gzsl_dist.distributed.strategies import LocalTrainable
+from gzsl_dist.distributed.processes import DistributedContext
+from gzsl_dist.distributed.strategies import LocalEngine
 from gzsl_dist.errors import InputError
 
 MADE_FOR = {"data set": "print", "model.noise_dim": 4}
-ALONE = Processes(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 
 
 class Squares(nn.Module):
@@ -33,10 +33,10 @@ class Squares(nn.Module):
         return loss, {"total": loss.detach()}
 
 
-def trained(steps: int) -> tuple[Squares, LocalTrainable]:
+def trained(steps: int) -> tuple[Squares, LocalEngine]:
     torch.manual_seed(0)
     objective = Squares()
-    side = LocalTrainable(objective, TrainSettings())
+    side = LocalEngine(objective, TrainSettings())
     for step in range(steps):
         side.step(torch.full((4, 3), float(step)))
     return objective, side
@@ -49,10 +49,10 @@ def save(folder: Path, step: int, keep: int = 2) -> None:
 
 
 def load(
-    folder: Path, objective: nn.Module, made_for: dict[str, object] = MADE_FOR
+    folder: Path, objective: nn.Module, compatibility: dict[str, object] = MADE_FOR
 ) -> checkpoint.SavedState:
     (found,) = checkpoint.checkpoints(folder)
-    state = checkpoint.load(found, made_for)
+    state = checkpoint.load(found, compatibility)
     checkpoint.restore(found, state, objective)
     return state
 
@@ -106,7 +106,7 @@ def test_what_was_just_written_stays_though_damaged_ones_have_higher_numbers(
         flip_a_bit(tmp_path / f"step-{step:08d}" / checkpoint.NETWORKS)
     for step in (2, 3, 4):
         save(tmp_path, step)
-        found = checkpoint.newest_whole(
+        found = checkpoint.latest_valid(
             checkpoint.checkpoints(tmp_path), MADE_FOR, lambda text: pytest.fail(text)
         )
         assert found is not None
@@ -225,11 +225,11 @@ def test_of_a_damaged_newest_the_one_before_is_used(tmp_path: Path, name: str) -
     for step in (1, 2):
         save(tmp_path, step)
     warnings: list[str] = []
-    found = checkpoint.newest_whole(checkpoint.checkpoints(tmp_path), MADE_FOR, warnings.append)
+    found = checkpoint.latest_valid(checkpoint.checkpoints(tmp_path), MADE_FOR, warnings.append)
     assert found is not None
     assert (found[0].step, warnings) == (2, [])
     flip_a_bit(tmp_path / "step-00000002" / name)
-    found = checkpoint.newest_whole(checkpoint.checkpoints(tmp_path), MADE_FOR, warnings.append)
+    found = checkpoint.latest_valid(checkpoint.checkpoints(tmp_path), MADE_FOR, warnings.append)
     assert found is not None
     assert found[0].step == 1
     assert len(warnings) == 1
@@ -237,5 +237,5 @@ def test_of_a_damaged_newest_the_one_before_is_used(tmp_path: Path, name: str) -
     assert "using the one before" in warnings[0]
     flip_a_bit(tmp_path / "step-00000001" / name)
     with pytest.raises(checkpoint.DamagedError, match=r"step-00000001: .*--train\.resume never"):
-        checkpoint.newest_whole(checkpoint.checkpoints(tmp_path), MADE_FOR, warnings.append)
-    assert checkpoint.newest_whole([], MADE_FOR, warnings.append) is None
+        checkpoint.latest_valid(checkpoint.checkpoints(tmp_path), MADE_FOR, warnings.append)
+    assert checkpoint.latest_valid([], MADE_FOR, warnings.append) is None

@@ -6,13 +6,13 @@ from typing import Any
 
 from torch import Tensor
 
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier, fit_softmax_blocks
 from gzsl_dist.models.precision import at_least_float32
 
 
 def fit_softmax(
-    inputs: Tensor, labels: Tensor, class_count: int, processes: Processes, **settings: Any
+    inputs: Tensor, labels: Tensor, class_count: int, processes: DistributedContext, **settings: Any
 ) -> SoftmaxClassifier:
     """`fit_softmax_blocks` of ``(rows, d)`` and ``(rows,)`` of this process."""
     inputs = at_least_float32(inputs)

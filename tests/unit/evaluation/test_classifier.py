@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.classifier import (
     REFERENCE_CLASSES,
     SoftmaxClassifier,
@@ -16,7 +16,7 @@ from gzsl_dist.evaluation.classifier import (
 
 from .fit import fit_softmax
 
-ALONE = Processes(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 
 
 def rows(count: int = 200, width: int = 6, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:

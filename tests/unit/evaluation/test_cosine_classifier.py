@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from gzsl_dist.config import Config
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier, fit_softmax_blocks
 from gzsl_dist.evaluation.classifier_form import Cosine
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace
@@ -21,7 +21,7 @@ from gzsl_dist.evaluation.sharded_classifier import fit_softmax_sharded
 
 from .fit import fit_softmax
 
-ALONE = Processes(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 CLASSES, TEMPERATURE = 4, 0.2
 
 

@@ -14,13 +14,13 @@ from scipy.optimize import minimize as scipy_minimize
 from torch import Tensor
 
 from gzsl_dist.config import EvaluationSettings
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.classifier import REFERENCE_CLASSES, SoftmaxClassifier
 from gzsl_dist.evaluation.lbfgs import minimize
 
 from .fit import fit_softmax
 
-ALONE = Processes(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 DEFAULTS = EvaluationSettings()
 
 

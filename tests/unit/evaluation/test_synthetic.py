@@ -13,13 +13,13 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.draws import Stream, normals
 from gzsl_dist.data.problem import Rows, final_problem
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace, classifier_input
 from gzsl_dist.evaluation.synthetic import SpilledRows, synthetic_rows
 from gzsl_dist.training.trainer import networks_for
 
-ALONE = Processes(0, 1, torch.device("cpu"), quiet=True)
+ALONE = DistributedContext(0, 1, torch.device("cpu"), quiet=True)
 
 
 def test_noise_is_by_the_data_sets_number_of_a_class() -> None:

@@ -19,7 +19,7 @@ from gzsl_dist.baselines.candidate import Candidate
 from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.experiment.experiment import Experiment
 from gzsl_dist.run.files import RunFiles
@@ -126,7 +126,7 @@ def in_memory(learner: GZSLClassifier, features: Any, labels: Any, semantics: An
         classes=tuple(numbers),
         splits={"trainval": np.arange(len(labels)), "test_seen": none, "test_unseen": none},
     )
-    alone = Processes(0, 1, torch.device("cpu"), quiet=True)
+    alone = DistributedContext(0, 1, torch.device("cpu"), quiet=True)
     config = learner._config(calibrated=True)
     return Experiment(dataset, config, alone, choose_strategy(config.train, alone), StopSignal())
 

@@ -7,7 +7,7 @@ import torch
 
 from gzsl_dist.config import Config
 from gzsl_dist.models.networks import Networks, build_networks
-from gzsl_dist.models.prototypes import LearnedPrototypes, MeanPrototypes, SemanticPrototypes
+from gzsl_dist.models.prototypes import EMAPrototypes, LearnedPrototypes, SemanticPrototypes
 
 SIZES = {
     "noise_dim": 3,
@@ -69,14 +69,14 @@ def test_sizes_come_from_the_configuration() -> None:
     [
         ("learned", LearnedPrototypes),
         ("semantic", SemanticPrototypes),
-        ("ema", MeanPrototypes),
+        ("ema", EMAPrototypes),
     ],
 )
 def test_source_of_the_prototypes(source: str, kind: type) -> None:
     networks = build(prototype={"source": source, "momentum": 0.5})
     assert isinstance(networks.prototypes, kind)
     assert networks.prototypes(torch.randn(9, 2), slice(0, 9)).shape == (9, 4)
-    if isinstance(networks.prototypes, MeanPrototypes):
+    if isinstance(networks.prototypes, EMAPrototypes):
         assert networks.prototypes.momentum == 0.5
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from gzsl_dist.models.prototypes import (
+    EMAPrototypes,
     LearnedPrototypes,
-    MeanPrototypes,
     SemanticPrototypes,
 )
 
@@ -18,7 +18,7 @@ from .comparing import normal, randomized
 
 CLASSES, SEMANTIC_DIM, DIM = 5, 4, 3
 ALL = slice(0, CLASSES)
-Source = LearnedPrototypes | SemanticPrototypes | MeanPrototypes
+Source = LearnedPrototypes | SemanticPrototypes | EMAPrototypes
 
 
 def learned() -> LearnedPrototypes:
@@ -29,9 +29,9 @@ def semantic() -> SemanticPrototypes:
     return randomized(SemanticPrototypes(SEMANTIC_DIM, 6, DIM))
 
 
-def mean(momentum: float = 0.7) -> MeanPrototypes:
+def mean(momentum: float = 0.7) -> EMAPrototypes:
     """All classes have been in a batch."""
-    source = MeanPrototypes(CLASSES, DIM, momentum).double()
+    source = EMAPrototypes(CLASSES, DIM, momentum).double()
     source.means.copy_(normalize(normal(CLASSES, DIM, seed=9), dim=1))
     return source
 
@@ -109,7 +109,7 @@ def test_only_means_look_at_the_batch(build: Callable[[], Source]) -> None:
     source = build()
     before = source(SEMANTICS, ALL).clone()
     moved = not torch.equal(source(SEMANTICS, ALL, batch([0, 2, 2, 4])), before)
-    assert moved == isinstance(source, MeanPrototypes)
+    assert moved == isinstance(source, EMAPrototypes)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.7, 0.99])
@@ -135,7 +135,7 @@ def test_means_equal_a_moving_average_written_by_hand(momentum: float) -> None:
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_the_first_batch_of_a_class_is_its_average(momentum: float) -> None:
     """Nothing random stays in it, and a class that was in no batch is similar to nothing."""
-    source = MeanPrototypes(CLASSES, DIM, momentum).double()
+    source = EMAPrototypes(CLASSES, DIM, momentum).double()
     embeddings, labels = batch([0, 2, 2])
     source(SEMANTICS, ALL, (embeddings, labels))
     expected = torch.zeros(CLASSES, DIM, dtype=torch.float64)

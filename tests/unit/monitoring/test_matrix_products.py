@@ -10,13 +10,13 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import final_problem
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.monitoring.matrix_products import MatrixFlops, peak_rate
 from gzsl_dist.planning.plan import make_plan
 from gzsl_dist.planning.shapes import shape_of_data
 from gzsl_dist.training.trainer import Trainer
 
-ALONE = Processes(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 
 
 def test_a_linear_layer_has_one_product_forward_and_two_backward() -> None:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure, FigureBase
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.evaluation.metrics import ScoredRows
 from gzsl_dist.experiment import experiment
-from gzsl_dist.monitoring import board, logbook
+from gzsl_dist.monitoring import board, metric_logger
 from gzsl_dist.results.picture import Picture, one_axes
 from gzsl_dist.run.metrics import read_metrics
 from gzsl_dist.run.result import Result
@@ -88,7 +88,7 @@ def test_what_cannot_be_drawn_is_one_line_and_the_result_is_there_before(
         raise ValueError("no\nfont")
 
     monkeypatch.setattr(experiment, "show_result", fail)
-    monkeypatch.setattr(logbook, "show_scores", fail)
+    monkeypatch.setattr(metric_logger, "show_scores", fail)
     result = train(digits_dataset(), config(tmp_path / "run"))
     assert Result.read(path) == result
     assert there == [False, False, False, True], "three validations, and the end"

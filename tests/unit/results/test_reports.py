@@ -22,7 +22,7 @@ from gzsl_dist.config.files import read_run_config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.experiment import run as whole_run
 from gzsl_dist.experiment.run_directory import open_run_directory
@@ -56,7 +56,7 @@ def train(directory: Path, dataset: Dataset, method: str = "iapc", **settings: A
             },
         }
     )  # fmt: skip
-    alone = Processes(0, 1, torch.device("cpu"), quiet=True)
+    alone = DistributedContext(0, 1, torch.device("cpu"), quiet=True)
     strategy = choose_strategy(config.train, alone)
     place = open_run_directory(config, alone)
     whole_run.finish(dataset, config, alone, strategy, place, StopSignal(), time.monotonic())

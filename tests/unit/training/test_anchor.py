@@ -17,19 +17,19 @@ from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import Problem, final_problem, selection_problem
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import ScoredRows, measure
 from gzsl_dist.experiment import run as whole_run
 from gzsl_dist.experiment.run_directory import open_run_directory
 from gzsl_dist.models.anchor import PENALTIES, WIDTHS, best_left_out, regressions
 from gzsl_dist.training.anchor import choose_anchor, class_means, fit_anchor, with_anchor
-from gzsl_dist.training.resume import made_for
+from gzsl_dist.training.resume import compatibility
 from gzsl_dist.training.stop_signal import StopSignal
 from gzsl_dist.training.trained import load_run
 from gzsl_dist.training.trainer import Trainer, networks_for
 
-ALONE = Processes(0, 1, torch.device("cpu"), quiet=True)
+ALONE = DistributedContext(0, 1, torch.device("cpu"), quiet=True)
 SIZES = dict.fromkeys(
     ("generator_hidden", "critic_hidden", "embedding_dim", "comparator_hidden"), 32
 )
@@ -96,7 +96,7 @@ def test_without_an_anchor_there_is_nothing_to_choose_or_fit() -> None:
 def test_it_is_fitted_to_the_training_classes_alone(made: Any) -> None:
     """Trainer's anchor is the regression of the problem's training rows, by plain means."""
     settings = with_anchor(config(), {"anchor_width": 2.0, "anchor_penalty": 0.1, "other": 1.0})
-    problem = made(digits_dataset(), settings)
+    problem = made(digits_dataset(), settings if made is selection_problem else settings.data)
     seen = problem.semantics[: problem.seen_count]
     (expected,) = regressions("kernel_ridge", seen, plain_means(problem), [2.0], [0.1])
     trainer = Trainer(problem, settings, ALONE, choose_strategy(settings.train, ALONE))
@@ -109,7 +109,7 @@ def test_it_is_fitted_to_the_training_classes_alone(made: Any) -> None:
     )
     before = {name: value.clone() for name, value in trainer.networks.generator.named_buffers()}
     trainer.train_step(0)
-    whole = trainer.whole_networks().generator
+    whole = trainer.consolidated_networks().generator
     for name, value in whole.named_buffers():
         assert torch.equal(value, before[name])  # it is not trained
     assert len(before) == 4
@@ -193,7 +193,7 @@ def test_checkpoints_from_before_there_were_anchors_still_fit(tmp_path: Path) ->
     assert load_run(tmp_path / "run", ALONE).step == found.step
     anchored = config(tmp_path / "run")
     problem = final_problem(digits_dataset(), anchored.data)
-    made = made_for(problem.sizes, anchored, digits_dataset().fingerprint)
+    made = compatibility(problem.sizes, anchored, digits_dataset().fingerprint)
     with pytest.raises(InputError, match=r"model\.anchor = none, this run has kernel_ridge"):
         checkpoint.load(found, made)
 

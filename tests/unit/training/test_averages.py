@@ -17,7 +17,7 @@ from gzsl_dist.models.networks import build_networks
 from gzsl_dist.planning.plan import make_plan
 from gzsl_dist.planning.shapes import DataShape
 from gzsl_dist.training.averages import AveragedWeights
-from gzsl_dist.training.resume import made_for
+from gzsl_dist.training.resume import compatibility
 from gzsl_dist.training.trained import load_run
 from gzsl_dist.training.trainer import Trainer
 
@@ -54,8 +54,8 @@ def test_a_trainer_averages_its_generator_and_embedding_after_each_step() -> Non
     expected = AveragedWeights(0.6)
     for step in range(5):
         one.train_step(step)
-        expected.update(one.whole_networks().state_dict(), step)
-    whole, evaluated = one.whole_networks(), one.evaluated_networks()
+        expected.update(one.consolidated_networks().state_dict(), step)
+    whole, evaluated = one.consolidated_networks(), one.evaluated_networks()
     different = set()
     for name, value in evaluated.state_dict().items():
         if name.startswith(("generator.", "embedding.")):
@@ -73,10 +73,10 @@ def test_averages_change_nothing_of_the_training() -> None:
         one.train_step(step)
         other.train_step(step)
     assert other.averages is None
-    for name, value in one.whole_networks().state_dict().items():
-        assert torch.equal(value, other.whole_networks().state_dict()[name])
+    for name, value in one.consolidated_networks().state_dict().items():
+        assert torch.equal(value, other.consolidated_networks().state_dict()[name])
     for name, value in other.evaluated_networks().state_dict().items():
-        assert torch.equal(value, other.whole_networks().state_dict()[name])
+        assert torch.equal(value, other.consolidated_networks().state_dict()[name])
 
 
 def test_a_resumed_training_goes_on_with_its_averages(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_resumed_training_goes_on_with_its_averages(tmp_path: Path) -> None:
     one = trainer(made)
     for step in range(3):
         one.train_step(step)
-    agreed = made_for(one.problem.sizes, made, "f" * 64)
+    agreed = compatibility(one.problem.sizes, made, "f" * 64)
     checkpoint.save(tmp_path, one.state(3), agreed, ALONE, 1)
     (saved,) = checkpoint.checkpoints(tmp_path)
     again = trainer(made, (saved, checkpoint.load(saved, agreed)))
@@ -98,7 +98,7 @@ def test_damaged_averages_are_found(tmp_path: Path) -> None:
     made = settings()
     one = trainer(made)
     one.train_step(0)
-    agreed = made_for(one.problem.sizes, made, "f" * 64)
+    agreed = compatibility(one.problem.sizes, made, "f" * 64)
     checkpoint.save(tmp_path, one.state(1), agreed, ALONE, 1)
     (saved,) = checkpoint.checkpoints(tmp_path)
     file = saved.path / checkpoint.AVERAGES
@@ -115,7 +115,9 @@ def test_a_finished_run_is_used_with_its_averages(tmp_path: Path) -> None:
     finish(settings(tmp_path / "run"))
     found = checkpoint.checkpoints(tmp_path / "run" / "checkpoints")[-1]
     run = load_run(tmp_path / "run", ALONE)
-    saved = checkpoint.load(found, made_for(run.problem.sizes, run.config, run.dataset.fingerprint))
+    saved = checkpoint.load(
+        found, compatibility(run.problem.sizes, run.config, run.dataset.fingerprint)
+    )
     name = "generator.output.weight"
     assert torch.equal(run.networks.state_dict()[name], saved.averages[name])
     assert not torch.equal(saved.networks[name], saved.averages[name])

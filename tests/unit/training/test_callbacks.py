@@ -15,13 +15,13 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import final_problem
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.training.callbacks import Callback, Training
 from gzsl_dist.training.loop import fit
 from gzsl_dist.training.stop_signal import StopSignal
 
-ALONE = Processes(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 TOLD: list[tuple[Any, ...]] = []
 
 

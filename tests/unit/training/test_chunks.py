@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.losses import instance, prototype
 from gzsl_dist.training import chunks
 from gzsl_dist.training.chunks import in_chunks
@@ -20,7 +20,7 @@ from tests.distributed.test_gradients import (
     setting,
 )
 
-ALONE = Processes(0, 1, torch.device("cpu"))
+ALONE = DistributedContext(0, 1, torch.device("cpu"))
 WITH_BLOCKS = [n for n in SETTINGS if setting(n, 24).loss.critic.active("prototypes", "rows")]
 
 

@@ -20,7 +20,7 @@ from gzsl_dist.config.nested import merge
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.problem import final_problem
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.training.loop import Trainer
 from tests.sizes import SMALL_NETWORKS
 
@@ -72,7 +72,7 @@ def losses(name: str) -> dict[str, list[float]]:
         "train": {"precision": "float64", "batch_size": 64, "critic_steps": 2},
     }
     config = Config.model_validate(merge(common, SETTINGS[name]))
-    alone = Processes(0, 1, torch.device("cpu"))
+    alone = DistributedContext(0, 1, torch.device("cpu"))
     strategy = choose_strategy(config.train, alone)
     trainer = Trainer(final_problem(dataset(), config.data), config, alone, strategy)
     draw = np.random.default_rng(1)

@@ -19,7 +19,7 @@ from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.guard import EarlyReadError, guarded
 from gzsl_dist.data.problem import Problem, final_problem, selection_problem
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.representation import MOST_ROWS
 from gzsl_dist.experiment import experiment
 from gzsl_dist.experiment import run as whole_run
@@ -27,7 +27,7 @@ from gzsl_dist.experiment.run_directory import open_run_directory
 from gzsl_dist.run.result import Result
 from gzsl_dist.training.stop_signal import StopSignal
 
-ALONE = Processes(0, 1, torch.device("cpu"), quiet=True)
+ALONE = DistributedContext(0, 1, torch.device("cpu"), quiet=True)
 
 
 def config(directory: Path, **evaluation: Any) -> Config:

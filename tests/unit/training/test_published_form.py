@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective
 from tests.distributed.test_gradients import SETTINGS, build, setting
 
@@ -59,7 +59,7 @@ def test_same_loss_and_gradients(method: str, side: str, batch_size: int) -> Non
     networks, semantics, batches = build(config, torch.float64, slice(0, batch_size))
     batch = batches.batch(0)
     published = published_form()(networks, config, semantics)
-    arguments = (networks, semantics, config, Processes(0, 1, torch.device("cpu")))
+    arguments = (networks, semantics, config, DistributedContext(0, 1, torch.device("cpu")))
     if side == "critic":
         with torch.no_grad():
             fake = networks.generator(batch.noise, semantics, batch.labels)

@@ -10,11 +10,11 @@ from gzsl_dist.data.batches import Batch
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import final_problem
 from gzsl_dist.distributed.choose_strategy import choose_strategy
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import DivergedError
 from gzsl_dist.training.trainer import Trainer
 
-ALONE = Processes(0, 1, torch.device("cpu"), quiet=True)
+ALONE = DistributedContext(0, 1, torch.device("cpu"), quiet=True)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def weights(settings: Config) -> dict[str, Tensor]:
     trainer = Trainer(problem, settings, ALONE, choose_strategy(settings.train, ALONE))
     for step in range(2):
         trainer.train_step(step)
-    return trainer.whole_networks().state_dict()
+    return trainer.consolidated_networks().state_dict()
 
 
 def test_micro_batches_change_nothing(tmp_path: Path) -> None:

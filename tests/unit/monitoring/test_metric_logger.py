@@ -14,20 +14,20 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
-from gzsl_dist.monitoring.logbook import Logbook
+from gzsl_dist.monitoring.metric_logger import MetricLogger
 from gzsl_dist.run.metrics import read_metrics
 from gzsl_dist.training.callbacks import Training, following
 
-FIRST = Processes(0, 1, torch.device("cpu"))
+FIRST = DistributedContext(0, 1, torch.device("cpu"))
 
 
 @contextmanager
-def opened(directory: Path, done: int) -> Iterator[Logbook]:
-    logbook = Logbook(FIRST)
-    with following([logbook], Training("training", directory, {}, 1000, done)):
-        yield logbook
+def opened(directory: Path, done: int) -> Iterator[MetricLogger]:
+    metric_logger = MetricLogger(FIRST)
+    with following([metric_logger], Training("training", directory, {}, 1000, done)):
+        yield metric_logger
 
 
 def steps(path: Path) -> list[int]:
@@ -35,11 +35,11 @@ def steps(path: Path) -> list[int]:
 
 
 def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path: Path) -> None:
-    with opened(tmp_path, 0) as logbook:
+    with opened(tmp_path, 0) as metric_logger:
         for step in (10, 20, 30):
-            logbook.log(step, {"critic/total_loss": step / 10})
-    with opened(tmp_path, 20) as logbook:
-        logbook.log(30, {"critic/total_loss": 7.0})
+            metric_logger.log(step, {"critic/total_loss": step / 10})
+    with opened(tmp_path, 20) as metric_logger:
+        metric_logger.log(30, {"critic/total_loss": 7.0})
     assert steps(tmp_path) == [10, 20, 30]
     assert read_metrics(tmp_path / "metrics.jsonl")[-1]["critic/total_loss"] == 7.0
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
@@ -48,13 +48,13 @@ def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path: Path) -> N
 
 
 def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
-    with opened(tmp_path, 0) as logbook:
-        logbook.log(10, {"a_loss": 1.0})
+    with opened(tmp_path, 0) as metric_logger:
+        metric_logger.log(10, {"a_loss": 1.0})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 20, "a_lo')
     assert steps(tmp_path) == [10]
-    with opened(tmp_path, 10) as logbook:
-        logbook.log(20, {"a_loss": 2.0})
+    with opened(tmp_path, 10) as metric_logger:
+        metric_logger.log(20, {"a_loss": 2.0})
     assert steps(tmp_path) == [10, 20]
 
 
@@ -71,10 +71,10 @@ def test_a_disk_that_fills_up_under_tensorboards_thread_is_told_by_the_next_writ
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def fill() -> None:
-        with opened(tmp_path, 0) as logbook:
+        with opened(tmp_path, 0) as metric_logger:
             monkeypatch.setattr(RecordWriter, "write", full)
             for step in range(1, 1001):
-                logbook.log(step, {"a_loss": 1.0})
+                metric_logger.log(step, {"a_loss": 1.0})
 
     told = monkeypatched_hook(monkeypatch)
     before = threading.excepthook

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.distributed.checkpoint import SavedState
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.files import atomic_write
@@ -21,13 +21,13 @@ from gzsl_dist.run.files import TrainingFiles
 from gzsl_dist.run.metrics import read_metrics
 
 
-class Logbook(LoopCallback):
+class MetricLogger(LoopCallback):
     """Appends logged steps; only the first process of a job writes.
 
     Later lines of an interrupted start than where the training resumes are dropped.
     """
 
-    def __init__(self, processes: Processes) -> None:
+    def __init__(self, processes: DistributedContext) -> None:
         self._processes = processes
 
     def start(self, training: Training) -> None:
@@ -38,7 +38,7 @@ class Logbook(LoopCallback):
         """
         assert training.directory is not None
         self._directory = training.directory
-        self._processes.once(lambda: self._open(training.done))
+        self._processes.run_on_rank0(lambda: self._open(training.done))
         self._hook = threading.excepthook
         threading.excepthook = self._failed
 
@@ -60,12 +60,12 @@ class Logbook(LoopCallback):
         """Log the numbers of a step; every process must call.
 
         Raises:
-            InputError: the disk is full, say.
+            InputError: for example, the disk is full.
         """
-        self._processes.together(lambda: self._write(step, figures))
+        self._processes.run_on_all_ranks(lambda: self._write(step, figures))
 
     def _write(self, step: int, values: Mapping[str, float]) -> None:
-        if not self._processes.is_first:
+        if not self._processes.is_main_process:
             return
         try:
             self._file.write(json.dumps({"step": step, **values}) + "\n")
@@ -79,7 +79,7 @@ class Logbook(LoopCallback):
         """Bring all lines to the disk: a checkpoint must not outlive its step's; all must call.
 
         Raises:
-            InputError: the disk is full, say.
+            InputError: for example, the disk is full.
         """
 
         def fsync() -> None:
@@ -88,7 +88,7 @@ class Logbook(LoopCallback):
             except OSError as error:
                 raise self._unwritable(error) from None
 
-        self._processes.once(fsync)
+        self._processes.run_on_rank0(fsync)
 
     def _failed(self, failure: threading.ExceptHookArgs) -> None:
         """Leave a failure of TensorBoard's thread to the next write, which tells it in one line."""
@@ -98,7 +98,7 @@ class Logbook(LoopCallback):
     def end(self, error: BaseException | None) -> None:
         """Close the files."""
         try:
-            for part in (self._file, self.board) if self._processes.is_first else ():
+            for part in (self._file, self.board) if self._processes.is_main_process else ():
                 part.close()
         except OSError as failure:
             raise self._unwritable(failure) from None
@@ -122,7 +122,7 @@ class DiagnosticsLog(LoopCallback):
         problem: what is trained on.
         seed: of synthetic rows.
         margin: of the prototypical loss's adaptive weights; None without any.
-        logbook: shows the pictures.
+        metric_logger: shows the pictures.
         processes: the job.
     """
 
@@ -131,11 +131,11 @@ class DiagnosticsLog(LoopCallback):
         problem: Problem,
         seed: int,
         margin: float | None,
-        logbook: Logbook,
-        processes: Processes,
+        metric_logger: MetricLogger,
+        processes: DistributedContext,
     ) -> None:
         self._problem, self._seed, self._margin = problem, seed, margin
-        self._logbook, self._processes = logbook, processes
+        self._logbook, self._processes = metric_logger, processes
 
     def start(self, training: Training) -> None:
         """Note which step is the last."""
@@ -147,7 +147,7 @@ class DiagnosticsLog(LoopCallback):
         """Figures for this step's line, on the first process alone; every process must call."""
 
         def look() -> Diagnostics:
-            if not self._processes.is_first:
+            if not self._processes.is_main_process:
                 return Diagnostics()
             return diagnose(
                 networks,
@@ -165,6 +165,6 @@ class DiagnosticsLog(LoopCallback):
             if step == self._steps:
                 show_projector(board, step, found, self._problem.names)
 
-        found = self._processes.together(look)
+        found = self._processes.run_on_all_ranks(look)
         draw(pictures, self._processes)
         return found.scalars
