@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from gzsl_dist.distributed.processes import Processes
+from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.extraction.encode import encode_part, image_batches, image_function
 from gzsl_dist.extraction.image_encoders import image_encoder
 from gzsl_dist.extraction.images import find_images
@@ -43,7 +43,7 @@ def main() -> None:
     encoder = image_encoder(options.image_encoder, device)
     entries = find_images([options.images])[: options.count]
     encode = image_function(encoder, options.precision)
-    processes = Processes(0, 1, device, quiet=True)
+    processes = DistributedContext(0, 1, device, quiet=True)
 
     def part(folder: str) -> PartFile:
         return PartFile(Path(folder), "images", len(entries), options.batch_size)
