@@ -2,7 +2,7 @@
 
 A .safetensors file is read by ``gzsl_dist.load``; an .onnx file by any ONNX runtime: input
 ``features`` (rows x d_x, as extracted), output ``probabilities`` (rows x classes), the classes'
-names in its metadata.
+names in its metadata. With --add-classes or --add-class the model knows new classes for good.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from gzsl_dist.command import CommandParser, add_run_argument, run_command
+from gzsl_dist.command import CommandParser, add_class_arguments, add_run_argument, run_command
 
 
 def main(arguments: list[str]) -> int:
@@ -20,14 +20,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--out", required=True, type=Path, help="to write: .safetensors, or .onnx (needs onnx)"
     )
+    add_class_arguments(parser)
     options = parser.parse_args(arguments)
 
     from gzsl_dist.errors import InputError
     from gzsl_dist.inference.model import load_model
+    from gzsl_dist.inference.new_classes import model_with_classes
 
     if options.out.suffix not in (".safetensors", ".onnx"):
         raise InputError(f"--out {options.out}: must end in .safetensors or .onnx")
-    model = load_model(options.run)
+    model = model_with_classes(load_model(options.run), options)
     if options.out.suffix == ".onnx":
         from gzsl_dist.inference.onnx_file import write_onnx
 

@@ -19,7 +19,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gzsl_dist.command import CommandParser, add_run_argument, positive_integer, run_command
+from gzsl_dist.command import (
+    CommandParser,
+    add_class_arguments,
+    add_run_argument,
+    positive_integer,
+    run_command,
+)
 from gzsl_dist.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,19 +48,9 @@ def main(arguments: list[str]) -> int:
         "--classes", metavar="NAME,NAME|FILE",
         help="only these classes compete, also those of a text file, one a line",
     )  # fmt: skip
-    parser.add_argument(
-        "--add-classes", type=Path, metavar="NEW",
-        help="new classes: .csv with lines name,value,... or .mat with att and allclasses_names",
-    )  # fmt: skip
-    parser.add_argument(
-        "--add-class", action="append", default=[], metavar="NAME: TEXT",
-        help="a new class in words, as often as there are; encoded as those of the training were",
-    )  # fmt: skip
+    add_class_arguments(parser)
     parser.add_argument(
         "--image-encoder", metavar="KIND:NAME", help="where the recorded one lies elsewhere now"
-    )
-    parser.add_argument(
-        "--text-encoder", metavar="KIND:NAME", help="where the recorded one lies elsewhere now"
     )
     parser.add_argument(
         "--skip-bad", action="store_true", help="list images that cannot be read and go on"
@@ -70,6 +66,7 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.files import atomic_write
     from gzsl_dist.inference.files import read_features, read_names
     from gzsl_dist.inference.model import load_model
+    from gzsl_dist.inference.new_classes import model_with_classes
 
     names = read_names(options.classes) if options.classes is not None else None
     model = load_model(options.run)
@@ -81,8 +78,7 @@ def main(arguments: list[str]) -> int:
         entries, features = _encoded(model, options)
     else:
         features = read_features(options.features, model.card.feature_dim)
-    if options.add_classes is not None or options.add_class:
-        model = _with_new_classes(model, options)
+    model = model_with_classes(model, options)
     if names is not None:
         model = model.restricted(names)
     text, unseen = predictions(model, features, options.top, [entry.name for entry in entries])
@@ -124,43 +120,6 @@ def _encoded(
         print(f"left out: {entries[row].name}: {reason}")
     kept = np.array([row for row in range(len(entries)) if row not in bad], dtype=int)
     return [entries[row] for row in kept], features[kept]
-
-
-def _with_new_classes(model: ZeroShotModel, options: argparse.Namespace) -> ZeroShotModel:
-    import numpy as np
-
-    from gzsl_dist.distributed.processes import start_processes
-    from gzsl_dist.extraction.recorded import encode_classes
-    from gzsl_dist.inference.assemble import with_new_classes
-    from gzsl_dist.inference.files import read_new_classes
-    from gzsl_dist.training.trained import load_run
-
-    run = options.run
-    if not run.is_dir():
-        option = "--add-class" if options.add_class else "--add-classes"
-        raise InputError(
-            f"{option}: {run} is a model alone; new classes need its run directory (generator "
-            "and training features)"
-        )
-    names: tuple[str, ...] = ()
-    parts = []
-    if options.add_classes is not None:
-        names, semantics = read_new_classes(options.add_classes)
-        parts.append(semantics)
-    if options.add_class:
-        rows = []
-        for text in options.add_class:
-            name, _, description = (part.strip() for part in text.partition(":"))
-            if not name or not description:
-                raise InputError(f'--add-class {text!r}: write "NAME: TEXT"')
-            rows.append({"name": name, "description": description})
-        parts.append(encode_classes(model.card.origin, rows, "--add-class", options.text_encoder))
-        names += tuple(row["name"] for row in rows)
-    if len({part.shape[1] for part in parts}) > 1:
-        raise InputError(f"{options.add_classes}: other semantics than --add-class gives; use one")
-    with start_processes() as processes:
-        print(f"{len(names)} new classes; fitting the classifier anew", flush=True)
-        return with_new_classes(load_run(run, processes), names, np.concatenate(parts), processes)
 
 
 def predictions(

@@ -14,6 +14,7 @@ import gzsl_dist
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.store import write_dataset
+from gzsl_dist.errors import InputError
 
 from .commands import SMALL, error_line, run, run_program
 
@@ -119,6 +120,26 @@ def test_a_class_added_later_is_as_one_known_from_the_start(folder: Path, tmp_pa
     for one, other in zip(ours, theirs, strict=True):
         assert one["class"] == other["class"]
         assert float(one["probability"]) == pytest.approx(float(other["probability"]), rel=1e-4)
+
+
+def test_added_classes_can_be_kept(folder: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.safetensors"
+    export = ("export", "--run", folder / "part", "--add-classes", folder / "new.csv")
+    done = run(*export, "--out", kept)
+    assert done.returncode == 0, done.stderr
+    ((name, *values),) = csv.reader((folder / "new.csv").read_text().splitlines())
+    added = gzsl_dist.add_classes(folder / "part", {name: [float(value) for value in values]})
+    features = np.load(folder / "unseen.npy")
+    model = gzsl_dist.load(kept)
+    assert model.classes == added.classes
+    assert NEW in model.classes
+    np.testing.assert_array_equal(model.predict_proba(features), added.predict_proba(features))
+    with pytest.raises(InputError, match="'4' is a class"):
+        gzsl_dist.add_classes(folder / "part", {"4": [float(value) for value in values]})
+    with pytest.raises(InputError, match="is a model alone"):
+        gzsl_dist.add_classes(kept, {"quagga": [0.0]})
+    with pytest.raises(InputError, match="give each class d_a values"):
+        gzsl_dist.add_classes(folder / "part", {"quagga": 1.0})
 
 
 def test_only_named_classes_compete(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,79 @@
+"""Classes that a run's model is to know besides, as the command line or Python gives them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gzsl_dist.data.dataset import FloatArray
+from gzsl_dist.distributed.processes import start_processes
+from gzsl_dist.errors import InputError
+from gzsl_dist.extraction.recorded import encode_classes
+from gzsl_dist.inference.assemble import with_new_classes
+from gzsl_dist.inference.files import read_new_classes
+from gzsl_dist.inference.model import ZeroShotModel
+from gzsl_dist.training.trained import load_run
+
+
+def model_with_classes(model: ZeroShotModel, options: argparse.Namespace) -> ZeroShotModel:
+    """The model of a run with the classes that options name; itself where they name none.
+
+    Args:
+        model: of the run.
+        options: ``run`` and those of `gzsl_dist.command.add_class_arguments`.
+
+    Raises:
+        InputError: they cannot be read, are known already, or the run is a model alone.
+    """
+    if options.add_classes is None and not options.add_class:
+        return model
+    _check_is_run(options.run, "--add-class" if options.add_class else "--add-classes")
+    names: tuple[str, ...] = ()
+    parts = []
+    if options.add_classes is not None:
+        names, semantics = read_new_classes(options.add_classes)
+        parts.append(semantics)
+    if options.add_class:
+        rows = []
+        for text in options.add_class:
+            name, _, description = (part.strip() for part in text.partition(":"))
+            if not name or not description:
+                raise InputError(f'--add-class {text!r}: write "NAME: TEXT"')
+            rows.append({"name": name, "description": description})
+        parts.append(encode_classes(model.card.origin, rows, "--add-class", options.text_encoder))
+        names += tuple(row["name"] for row in rows)
+    if len({part.shape[1] for part in parts}) > 1:
+        raise InputError(f"{options.add_classes}: other semantics than --add-class gives; use one")
+    print(f"{len(names)} new classes; fitting the classifier anew", flush=True)
+    return _fitted(options.run, names, np.concatenate(parts))
+
+
+def run_with_classes(run: Path, classes: Mapping[str, ArrayLike]) -> ZeroShotModel:
+    """The model of a run with new classes, a vector ``(d_a,)`` of semantics each.
+
+    Raises:
+        InputError: no finished run; semantics of another length, or a class that it knows.
+    """
+    _check_is_run(run, "add_classes")
+    vectors = [np.asarray(vector, dtype=np.float32) for vector in classes.values()]
+    shapes = sorted({vector.shape for vector in vectors})
+    if len(shapes) != 1 or len(shapes[0]) != 1:
+        raise InputError(f"add_classes: semantics of shapes {shapes}; give each class d_a values")
+    return _fitted(run, tuple(classes), np.stack(vectors))
+
+
+def _check_is_run(run: Path, what: str) -> None:
+    if not run.is_dir():
+        raise InputError(
+            f"{what}: {run} is a model alone; new classes need its run directory (generator and "
+            "training features)"
+        )
+
+
+def _fitted(run: Path, names: tuple[str, ...], semantics: FloatArray) -> ZeroShotModel:
+    with start_processes() as processes:
+        return with_new_classes(load_run(run, processes), names, semantics, processes)
