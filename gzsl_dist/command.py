@@ -104,6 +104,13 @@ def positive_integer(text: str) -> int:
     return value
 
 
+def whole_number(text: str) -> int:
+    """An option's value of 0 or more, as seeds are."""
+    if not text.isdecimal() or int(text) >= 1 << 63:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
 def tell(message: str, *, prefix: str = "error: ") -> None:
     """Print an error in one line."""
     print(f"{prefix}{' '.join(message.split())}", file=sys.stderr)

@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gzsl_dist.command import CommandParser, positive_integer, run_command
+from gzsl_dist.command import CommandParser, positive_integer, run_command, whole_number
 
 if TYPE_CHECKING:
     from gzsl_dist.extraction.run import Extraction
@@ -55,12 +55,14 @@ def main(arguments: list[str]) -> int:
         "--validation", type=_share, metavar="SHARE",
         help="of seen classes, for model selection; default: as many as are unseen of all",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of both draws; default 0")
+    parser.add_argument("--seed", type=whole_number, default=0, help="of both draws; default 0")
     parser.add_argument(
         "--batch-size", type=positive_integer, help="images of a batch; default 16, on a GPU 64"
     )
     parser.add_argument(
-        "--workers", type=int, help="processes that read images, a process; default: its CPUs"
+        "--workers",
+        type=whole_number,
+        help="processes that read images, a process; default: its CPUs",
     )
     parser.add_argument(
         "--precision", choices=("float32", "bfloat16", "float16"), default="float32",
@@ -78,7 +80,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
 
-    from gzsl_dist.data.dataset import summary
     from gzsl_dist.data.store import check_target
     from gzsl_dist.distributed.processes import start_processes
     from gzsl_dist.extraction.image_encoders import image_encoder
@@ -103,9 +104,9 @@ def main(arguments: list[str]) -> int:
         texts = processes.run_on_all_ranks(
             lambda: text_encoder(options.text_encoder, device) if options.text_encoder else None
         )
-        dataset = extract(job, images, texts, processes, overwrite=options.overwrite)
+        written = extract(job, images, texts, processes, overwrite=options.overwrite)
         if processes.is_main_process:
-            print(summary(dataset))
+            print(written)
             print(f"written: {options.out}")
     return 0
 

@@ -41,7 +41,7 @@ def atomic_path(path: Path, *, one_writer: bool = False) -> Iterator[Path]:
     try:
         yield partial
         for inner in partial.rglob("*"):
-            _fsync(inner)
+            sync(inner)
         if partial.is_dir():  # a file is replaced in one go, a folder must be gone before
             _remove(path)
         rename(partial, path)
@@ -56,9 +56,9 @@ def rename(partial: Path, path: Path) -> None:
     Raises:
         OSError: it cannot be synced or renamed.
     """
-    _fsync(partial)
+    sync(partial)
     partial.replace(path)
-    _fsync(path.parent)
+    sync(path.parent)
 
 
 def atomic_write(path: Path, content: str | bytes) -> None:
@@ -110,7 +110,8 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def _fsync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Have a file, or a folder's entries, on the disk before anything that follows."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

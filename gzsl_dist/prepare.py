@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from gzsl_dist.command import CommandParser, run_command
+from gzsl_dist.command import CommandParser, run_command, whole_number
 from gzsl_dist.errors import InputError
 
 
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
         "--held-out", type=float, default=0.2, metavar="SHARE",
         help="of each seen class's rows, to test on, where the table does not say; default 0.2",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, help="of that draw; default 0")
+    parser.add_argument("--seed", type=whole_number, default=0, help="of that draw; default 0")
     parser.add_argument("--check", action="store_true", help="check the files, write nothing")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)

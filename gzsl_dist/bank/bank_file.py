@@ -104,6 +104,8 @@ def new_file(path: Path, bank: Bank, shard: Shard | None) -> Iterator[h5py.File]
             seal(partial)
     except (OSError, RuntimeError) as error:  # the latter when closing fails, as on a full disk
         text = re.search(r"errno = (\d+)", str(error))
+        if text is None and not isinstance(error, OSError):
+            raise  # not of the file: rows are made meanwhile, and a GPU's memory may be full
         number = getattr(error, "errno", None) or (int(text[1]) if text else None)
         raise OSError(number, str(error).splitlines()[0]) from None
 

@@ -24,6 +24,7 @@ from gzsl_dist.bank.compression import load_plugin
 from gzsl_dist.bank.layout import AGAIN, Shard, to_stored
 from gzsl_dist.data.hdf5 import DAMAGE, damaged, open_hdf5
 from gzsl_dist.errors import InputError
+from gzsl_dist.files import sync
 
 MakeBlock = Callable[[slice], dict[str, Tensor]]
 
@@ -156,6 +157,7 @@ def write_shard(path: Path, bank: Bank, shard: Shard, make_block: MakeBlock) -> 
         yield from (None for _ in range(len(shard.blocks) - len(lacking)))
         yield from _blocks(bank, lacking, make_block, file.write)
     seal(path)
+    sync(path)  # rows must be on the disk before the bank has its name
 
 
 def _write_compressed(

@@ -216,7 +216,8 @@ def _check_room(path: Path, info: BankInfo, blocks: int) -> None:
 def _input_error(error: OSError, path: Path, bank: Bank) -> InputError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(path.parent).free
-        needed = _lacking(path) * bank.info.block_rows * bank.info.row_bytes
+        blocks = _lacking(path) if unfinished(path).exists() else bank.info.block_count
+        needed = blocks * bank.info.block_rows * bank.info.row_bytes
         return InputError(
             f"{path}: disk full, up to {needed} bytes are still to be written, {free} are free; "
             "make room, and the same command resumes"

@@ -63,6 +63,8 @@ class Dataset(dataset.Dataset):
             InputError: wrong shapes or values, a class without semantics, a seen class whose one
                 row cannot be both trained and tested on, no seen or no unseen class.
         """
+        if not 0 <= seed < 1 << 63:
+            raise InputError(f"{where}: seed {seed} is not a whole number of 0 or more")
         number = {label: index for index, label in enumerate(semantics)}
         numbers = _numbers(labels, number, where)
         is_unseen = np.zeros(len(number), dtype=bool)

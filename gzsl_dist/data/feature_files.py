@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,10 @@ from gzsl_dist.data.features import Features
 from gzsl_dist.data.hdf5 import check_readable, open_hdf5
 from gzsl_dist.data.xlsa17 import read_matlab
 from gzsl_dist.errors import InputError
+
+LABELS = {"label", "labels", "class", "split"}
+PANDAS_INDEX = r"__index_level_\d+__"
+"""Columns by which pandas keeps an index in Parquet."""
 
 ENDINGS = (".npy", ".npz", ".parquet", ".h5", ".hdf5", ".mat")
 
@@ -72,7 +77,10 @@ def _parquet(path: Path) -> Any:
             if column.null_count or any(len(row) != width for row in column):
                 raise ValueError("rows of features have several lengths, or some lack them")
             return flat.reshape(len(column), width)
-        return np.stack([column.to_numpy() for column in table.columns], axis=1)
+        names = [name for name in table.column_names if not re.fullmatch(PANDAS_INDEX, name)]
+        if labels := LABELS & set(names):
+            raise ValueError(f"column {min(labels)!r} is no feature; put it into the table of rows")
+        return np.stack([table[name].to_numpy() for name in names], axis=1)
     except Exception as error:  # pyarrow raises its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: not a Parquet file of numbers, or damaged ({reason})") from None

@@ -41,7 +41,7 @@ class BankRows:
         for batch in self.reader.blocks(self.classes, numbers=self.blocks, column=self.column):
             inputs = batch.inputs
             if info.units == "original" and not self.embedded:
-                inputs = torch.from_numpy(info.scaling(inputs.numpy()))
+                inputs = torch.from_numpy(self.problem.scaling(inputs.numpy()))
             numbers = self.problem.numbers(batch.labels.numpy())
             yield Rows(inputs, torch.from_numpy(numbers))
 

@@ -156,9 +156,14 @@ def encode_part(
         PreemptedError: stopped by a signal; what was encoded stays.
     """
     processes.run_on_all_ranks(part.read_journals)  # all, before any writes on
-    left = [number for number in range(part.batches) if number not in part.done]
+
+    def lacking() -> list[int]:  # what could not be read is tried again: it may be repaired
+        bad = {row // part.batch_size for row in part.bad}
+        return [number for number in range(part.batches) if number not in part.done - bad]
+
+    left = processes.run_on_rank0(lacking)
     own = left[processes.rank :: processes.world_size]
-    before = len(part.done)
+    before = part.batches - len(left)
     done = min(before * part.batch_size, part.rows)
     title, unit = f"encode {part.name}", part.name.removesuffix("s")
     with (
@@ -192,6 +197,11 @@ def encode_part(
     if processes.all_reduce_any(stopped):
         raise PreemptedError(f"{title}: stopped by a signal; the same command goes on")
     part.read_journals()
+    if len(part.done) < part.batches:
+        raise InputError(
+            f"{part.path}: {part.batches - len(part.done)} batches were written by no process; put "
+            "--out on storage that all machines see alike"
+        )
 
 
 def checked(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,8 @@ def _torchvision(text: str, name: str, device: torch.device, size: int | None) -
         state = torch.load(file, map_location="cpu", weights_only=True)
     model = models.get_model(name, weights=None)
     model.load_state_dict(state)
+    if hasattr(model, "transform_input"):  # torchvision sets it where it loads weights itself
+        model.transform_input = True
     _drop_classifier(model, text)
     transform = weights.transforms()
     return _of_module(text, ready(model, device), transform, repr(transform), device, "torchvision")
@@ -213,6 +216,8 @@ def _python(text: str, name: str, device: torch.device, size: int | None) -> Ima
 def _of_module(
     text: str, model: nn.Module, transform: Any, record: Any, device: torch.device, *packages: str
 ) -> ImageEncoder:
+    if isinstance(record, str):  # of a plain function: its name, not where it is in memory
+        record = re.sub(r" at 0x[0-9a-fA-F]+", "", record)
     return ImageEncoder(
         text, model, transform, record, fingerprint(model), torch_and(*packages), device
     )

@@ -48,9 +48,12 @@ class PartFile:
     def read_journals(self) -> None:
         """Find out what is done, by any process of any start.
 
+        Of a batch that was tried again, what could be read by the best of them counts.
+
         Raises:
             InputError: batches have different widths.
         """
+        bad_of: dict[int, dict[str, str]] = {}
         for path in sorted(self.folder.glob(f"{self.name}.*.jsonl")):
             for line in path.read_text(encoding="utf-8").splitlines():
                 try:
@@ -59,8 +62,10 @@ class PartFile:
                 except (ValueError, KeyError, TypeError):
                     continue  # cut off by a kill: the batch is encoded again
                 self._check_width(width)
-                self.done.add(batch)
-                self.bad |= {int(row): reason for row, reason in bad.items()}
+                if batch not in bad_of or len(bad) < len(bad_of[batch]):
+                    bad_of[batch] = bad
+        self.done |= set(bad_of)
+        self.bad = {int(row): text for bad in bad_of.values() for row, text in bad.items()}
 
     def _check_width(self, width: int) -> None:
         if self.width not in (None, width):

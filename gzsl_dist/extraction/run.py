@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gzsl_dist.data.dataset import Dataset, FloatArray
+from gzsl_dist.data.dataset import Dataset, FloatArray, summary
 from gzsl_dist.data.store import write_dataset
 from gzsl_dist.data.validation import check_class_table
 from gzsl_dist.distributed.processes import DistributedContext
@@ -67,8 +67,11 @@ def extract(
     processes: DistributedContext,
     *,
     overwrite: bool,
-) -> Dataset:
-    """Encode, split and write; every process must call. Killed, the same call goes on.
+) -> str:
+    """Encode, split and write; every process must call. Killed, the same call resumes.
+
+    Returns:
+        What was written, for people.
 
     Raises:
         InputError: bad images, classes, encoders or places; one line.
@@ -97,14 +100,14 @@ def extract(
         )  # fmt: skip
         for row in sorted(part.bad):
             log_rank0(processes, f"left out: {job.entries[row].name}: {part.bad[row]}")
-        dataset = processes.run_on_all_ranks(lambda: _assemble(job, part, semantics, images, texts))
 
-        def finish() -> None:
+        def finish() -> str:
+            dataset = _assemble(job, part, semantics, images, texts)
             write_dataset(job.out, dataset, overwrite=overwrite)
             shutil.rmtree(folder, ignore_errors=True)
+            return summary(dataset)
 
-        processes.run_on_rank0(finish)
-    return dataset
+        return processes.run_on_rank0(finish)
 
 
 def _plan(job: Extraction, images: ImageEncoder, texts: TextEncoder | None) -> dict[str, Any]:

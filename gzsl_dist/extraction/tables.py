@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+from gzsl_dist.data.feature_files import PANDAS_INDEX
 from gzsl_dist.data.hdf5 import check_readable
 from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.packages import import_package
@@ -56,7 +58,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     kind = path.suffix.lower()
     if kind == ".parquet":
         parquet = import_package("pyarrow.parquet", str(path))
-        found: list[dict[str, Any]] = parquet.ParquetFile(path).read().to_pylist()
+        table = parquet.ParquetFile(path).read()
+        index = [name for name in table.column_names if re.fullmatch(PANDAS_INDEX, name)]
+        found: list[dict[str, Any]] = table.drop_columns(index).to_pylist()
         return found
     text = path.read_text(encoding="utf-8-sig")
     if kind == ".json":

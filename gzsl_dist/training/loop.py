@@ -162,12 +162,12 @@ def run_steps(
     """Train from the steps done to all steps; arguments and errors as of `fit`."""
     pending = PendingLosses(processes, training.done + 1, [])
     figures: dict[str, float] = {}
-    first = training.done + 1
-    for step in range(first, training.steps + 1):
+    for step in range(training.done + 1, training.steps + 1):
         with ExitStack() as stack:
             for each in callbacks:
                 stack.enter_context(each.step())
             pending.parts.append(trainer.train_step(step - 1))
+            stop.steps += 1
         stopping = processes.all_reduce_any(stop.name is not None)
         last = step == training.steps
         evaluating = last or step % config.evaluation.every == 0
@@ -200,7 +200,7 @@ def run_steps(
         for each in callbacks:
             each.advance(step, figures)
         if stopping:  # after the last step too: evaluation takes longer than a grace period
-            only = f" ({ONLY_STEP})" if step == first else ""
+            only = f" ({ONLY_STEP})" if stop.steps == 1 else ""
             text = f"after step {step} of {training.steps}{only}; a checkpoint was saved, the same"
             if processes.all_reduce_any(stop.interrupted):
                 raise InterruptedRunError(f"{training.title}: interrupted {text} command resumes")

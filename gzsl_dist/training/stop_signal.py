@@ -13,10 +13,15 @@ class StopSignal:
 
     Ctrl-C (SIGINT) is noted while training steps run, which lose work when they are cut off;
     elsewhere it raises `KeyboardInterrupt` at once. A second one kills the process.
+
+    Attributes:
+        name: of the signal; None: none came.
+        steps: training steps that this start of the run has done, whatever the training.
     """
 
     def __init__(self) -> None:
         self.name: str | None = None
+        self.steps = 0
         self._in_steps = False
 
     @property

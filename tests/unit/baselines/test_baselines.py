@@ -123,7 +123,7 @@ def test_whole_run(method: str, tmp_path: Path) -> None:
 
 
 def test_a_training_has_the_baseline_of_its_data_beside_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(**settings: Any) -> Result:
         directory = str(tmp_path / settings["method"])
@@ -149,6 +149,9 @@ def test_a_training_has_the_baseline_of_its_data_beside_it(
     assert "chance level 33.3" in printed
     shutil.rmtree(tmp_path / "wgan")
     assert run(method="wgan", train=small, evaluation=without).baseline is None
+    shutil.rmtree(tmp_path / "wgan")
+    monkeypatch.setattr("gzsl_dist.baselines.run.fits_in_memory", lambda size: size < 20 * 64 * 100)
+    assert run(method="wgan", train=small, evaluation=young).baseline is None
 
 
 @pytest.mark.parametrize("calibration", ["none", "fixed"])

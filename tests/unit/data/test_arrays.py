@@ -73,6 +73,7 @@ def test_labels_may_be_numbers_and_rows_all_to_train_on() -> None:
         ({"splits": ["train"]}, "splits must be"),
         ({"splits": ["trian"] * 20}, "splits must be"),
         ({"held_out": 1.0}, "below 1"),
+        ({"seed": -1}, "seed -1 is not a whole number"),
         ({"semantics": {}, "labels": [], "features": FEATURES[:0]}, "hold no class"),
         (
             {"semantics": {k: v for k, v in SEMANTICS.items() if k != "zebra"}},

@@ -121,3 +121,14 @@ def write_problem(folder: Path, *, imageless: bool = False) -> list[str]:
         "--image-encoder", f"{HERE}:pixels", "--text-encoder", f"{HERE}:words",
         "--batch-size", "4", "--workers", "0",
     ]  # fmt: skip
+
+
+def halved(image: Image.Image) -> Tensor:
+    """A preprocessing that is a plain function."""
+    pixels = np.asarray(image.resize((2, 2)), dtype=np.float32) / 2
+    return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def with_function() -> tuple[nn.Module, object]:
+    """An encoder whose preprocessing is a plain function."""
+    return Pixels(), halved

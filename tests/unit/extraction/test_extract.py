@@ -18,6 +18,7 @@ from gzsl_dist.data.store import read_dataset
 from gzsl_dist.extract import main
 from gzsl_dist.extraction.classes import read_classes
 from gzsl_dist.extraction.images import ImageEntry, read_image
+from gzsl_dist.extraction.part_file import PartFile
 
 from .small import CLASSES, HERE, PER_CLASS, UNSEEN, Pixels, Words, write_problem
 
@@ -166,3 +167,19 @@ def test_rows_do_not_depend_on_bad_neighbours_or_batches(tmp_path: Path) -> None
     image = read_image(ImageEntry("x", str(tmp_path / "images" / "cat" / "3.png")))
     expected = Pixels()(Preprocessing(16)(image)[None])
     np.testing.assert_allclose(data.features[3:4], expected.detach().numpy(), rtol=1e-5)
+
+
+def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
+    """The better attempt of a batch counts, whichever process made it."""
+    rows = np.ones((2, 3), dtype=np.float32)
+    first = PartFile(tmp_path, "images", 4, 2)
+    first.write(0, rows, {1: "truncated"}, rank=1)
+    first.write(1, rows, {}, rank=1)
+    again = PartFile(tmp_path, "images", 4, 2)
+    again.read_journals()
+    assert (again.done, again.bad) == ({0, 1}, {1: "truncated"})
+    again.write(0, rows, {}, rank=0)
+    for _ in range(2):
+        end = PartFile(tmp_path, "images", 4, 2)
+        end.read_journals()
+        assert (end.done, end.bad) == ({0, 1}, {})

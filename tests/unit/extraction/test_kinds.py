@@ -136,3 +136,10 @@ def test_nothing_is_imported_before_it_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_preprocessing_function_is_recorded_by_its_name() -> None:
+    """Not by its place in memory, which differs in every process and start."""
+    encoder = image_encoder("python:tests.unit.extraction.small:with_function", CPU)
+    assert encoder.preprocessing == "<function halved>"
+    features(encoder)

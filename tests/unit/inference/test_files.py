@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.io
 
+from gzsl_dist.data.feature_files import open_features
 from gzsl_dist.errors import InputError
 from gzsl_dist.inference.files import read_features, read_names, read_new_classes
 
@@ -132,3 +133,14 @@ def test_wrong_tables_of_new_classes_are_refused(text: str, message: str, tmp_pa
     (tmp_path / "new.csv").write_text(text)
     with pytest.raises(InputError, match=message):
         read_new_classes(tmp_path / "new.csv")
+
+
+def test_what_pandas_keeps_beside_columns_is_no_feature(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = {"0": [0.5, 1.5], "1": [2.5, 3.5], "__index_level_0__": [7, 9]}
+    parquet.write_table(arrow.table(columns), tmp_path / "x.parquet")
+    np.testing.assert_array_equal(open_features(tmp_path / "x.parquet"), [[0.5, 2.5], [1.5, 3.5]])
+    parquet.write_table(arrow.table(columns | {"label": [0, 1]}), tmp_path / "y.parquet")
+    with pytest.raises(InputError, match="column 'label' is no feature"):
+        open_features(tmp_path / "y.parquet")
