@@ -52,6 +52,8 @@ def main(arguments: list[str]) -> int:
         parser.print_help()
         return 0
     module = f"gzsl_dist.{name}"
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as ``python -m`` does: callbacks of one's own lie there
     sys.argv = [f"gzsl {name}", *arguments[1:]]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
     return 0

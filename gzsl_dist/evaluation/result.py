@@ -53,6 +53,10 @@ def result_of(
         raw={name: uncalibrated[name] for name in ("U", "S", "H") if name in uncalibrated},
         calibration={"mode": config.evaluation.calibration, "factor": factor},
         per_class=per_class,
+        class_counts={
+            "seen": problem.seen_count,
+            "unseen": len(problem.classes) - problem.seen_count,
+        },
         curve={name: values[points].tolist() for name, values in sides.items()},
         dataset={"name": dataset.name, "fingerprint": dataset.fingerprint},
         seed=config.train.seed,

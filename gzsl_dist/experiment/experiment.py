@@ -138,7 +138,7 @@ class Experiment:
             processes,
             f"selection: {selection.steps} steps, calibration factor "
             f"{selection.calibration_factor:.3f}, validation H "
-            f"{(selection.validation or {})['H']:.3f}",
+            f"{100 * (selection.validation or {})['H']:.1f}",
         )
         return selection
 

@@ -70,7 +70,7 @@ def read_classes(path: Path, template: str | None, *, with_texts: bool) -> Class
         texts = tuple(class_texts(row, template, str(path)) for row in rows)
     used = {"name", "split", *(_fields(template, str(path)) if with_texts else ())}
     columns = [name for name in rows[0] if name not in used and not _is_description(name)]
-    columns = [name for name in columns if _is_numeric([row.get(name) for row in rows])]
+    columns = [name for name in columns if _is_numeric(name, rows, path)]
     if not with_texts and not columns:
         raise InputError(
             f"{path}: has no columns of numbers, so its words must be encoded; give --text-encoder"
@@ -132,14 +132,28 @@ def _fields(template: str, where: str) -> tuple[str, ...]:
     return found
 
 
-def _is_numeric(values: Sequence[Any]) -> bool:
-    """Whether all values that are there are numbers."""
-    given = [value for value in values if value is not None and value != ""]
+def _is_numeric(column: str, rows: Sequence[dict[str, Any]], path: Path) -> bool:
+    """Whether all values that are there are numbers.
+
+    Raises:
+        InputError: most of them are; a slip must not cost a column.
+    """
+    given = [row for row in rows if row.get(column) not in (None, "")]
+    words = [row for row in given if not _reads_as_number(row[column])]
+    if words and 2 * len(words) < len(given):
+        raise InputError(
+            f"{path}: class {words[0]['name']!r} has {words[0][column]!r} for {column!r}, where "
+            "other classes have numbers; give a number"
+        )
+    return bool(given) and not words
+
+
+def _reads_as_number(value: Any) -> bool:
     try:
-        [float(value) for value in given]
+        float(value)
     except (TypeError, ValueError):
         return False
-    return bool(given)
+    return True
 
 
 def _number(value: Any, column: str, name: str, path: Path) -> float:

@@ -118,9 +118,13 @@ def _shown(latest: Mapping[str, float]) -> dict[str, float]:
     names = {
         "critic/total_loss": "critic",
         "generator/total_loss": "generator",
-        "validation/H": "validation H",
+        "validation/H": "validation H",  # in percent, as in every table
     }
-    return {short: latest[name] for name, short in names.items() if name in latest}
+    return {
+        short: latest[name] * (100 if name == "validation/H" else 1)
+        for name, short in names.items()
+        if name in latest
+    }
 
 
 def _duration(seconds: float) -> str:

@@ -42,8 +42,9 @@ def print_result(result: Result, directory: Path, processes: DistributedContext)
 
 def explanations(result: Result) -> list[str]:
     """What the metrics of a run mean, a line each, for who sees them for the first time."""
-    seen, unseen = (len(result.per_class[side]) for side in ("seen", "unseen"))
-    if not (seen and unseen):
+    counts = result.class_counts or {side: len(of) for side, of in result.per_class.items()}
+    seen, unseen = counts["seen"], counts["unseen"]
+    if result.H is None:
         return []
     lines = [
         f"U, S: top-1 of {unseen} unseen and {seen} seen classes, all competing (chance level "

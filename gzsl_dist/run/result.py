@@ -47,6 +47,7 @@ class Result:
         versions: of this package and what it stands on.
         test_rows: how many there are, and how often they were read before and after the end of
             training, summed over rows (`gzsl_dist.evaluation.oracle.count_reads`).
+        class_counts: ``seen`` and ``unseen`` classes that compete, also those without test rows.
         baseline: ``method`` and figures of `evaluation.baseline`, measured beside; None without.
         oracle: with `evaluation.oracle`, the best evaluation on test rows; never the result.
         classifier: how its fit ended (`gzsl_dist.evaluation.lbfgs.FitSummary`); None for baselines.
@@ -71,6 +72,7 @@ class Result:
     seconds: float
     versions: dict[str, str]
     test_rows: dict[str, Any] | None = None
+    class_counts: dict[str, int] | None = None
     baseline: dict[str, Any] | None = None
     oracle: dict[str, Any] | None = None
     classifier: dict[str, Any] | None = None

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gzsl_dist.config import Config
 from gzsl_dist.distributed.processes import DistributedContext
+from gzsl_dist.errors import InputError
 from gzsl_dist.losses.registry import EmbeddingLoss
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.models.precision import network_precision
@@ -57,7 +58,10 @@ class EmbeddingLosses:
         with network_precision(self._config.train.precision, hidden.device):
             scores = self._networks.comparator(hidden, self._semantics)
         total = self._config.train.batch_size
-        return {name: loss(scores, labels, total=total) for name, loss in self._of_rows.items()}
+        return {
+            name: _scalar(name, loss(scores, labels, total=total))
+            for name, loss in self._of_rows.items()
+        }
 
     def of_batch(self, projected: Tensor, labels: Tensor, others: Tensor | None = None) -> Losses:
         """This process's parts of those that compare rows with each other, before weighting.
@@ -118,4 +122,17 @@ class EmbeddingLosses:
 
         # of the global batch: 1 but for local negatives
         share = batch_size / self._config.train.batch_size
-        return {name: share * part(loss) for name, loss in self._of_batch.items()}
+        return {name: share * _scalar(name, part(loss)) for name, loss in self._of_batch.items()}
+
+
+def _scalar(name: str, value: Tensor) -> Tensor:
+    """A loss's value.
+
+    Raises:
+        InputError: it is no scalar, as where a sum was forgotten.
+    """
+    if value.ndim:
+        raise InputError(
+            f"loss {name}: gives a tensor of shape {tuple(value.shape)}; sum it into one number"
+        )
+    return value

@@ -180,6 +180,9 @@ SPOILT: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: write_classes(f / "c.csv", fast=[0, 1, 2, "nan"]), "'zebra' has 'nan'",
     ),
     "a missing value": (lambda f: write_classes(f / "c.csv", fast=[0, 1, 2, ""]), "give a number"),
+    "a slip in a column": (
+        lambda f: write_classes(f / "c.csv", fast=[0, 1, 2, "0,5x"]), "where other classes",
+    ),
     "too few rows": (lambda f: save(f, FEATURES[1:]), "29 rows of features, .* has 30"),
     "one feature": (lambda f: save(f, FEATURES[:, 0]), "a matrix of numbers"),
     "words": (lambda f: save(f, FEATURES.astype(str)), "a matrix of numbers"),

@@ -27,7 +27,7 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
 from gzsl_dist.experiment.run import finish
 from gzsl_dist.experiment.run_directory import open_run_directory
-from gzsl_dist.monitoring.tables import print_result
+from gzsl_dist.monitoring.tables import explanations, print_result
 from gzsl_dist.run.result import Result
 from gzsl_dist.training.stop_signal import StopSignal
 from gzsl_dist.training.trained import load_run
@@ -147,6 +147,8 @@ def test_a_training_has_the_baseline_of_its_data_beside_it(
     assert f"{100 * alone.H:.1f}" in printed
     assert "chance level 10.0" in printed
     assert "chance level 33.3" in printed
+    fewer = replace(trained, class_counts={"seen": 7, "unseen": 13})
+    assert "chance level 7.7" in " ".join(explanations(fewer)), "classes without test rows compete"
     shutil.rmtree(tmp_path / "wgan")
     assert run(method="wgan", train=small, evaluation=without).baseline is None
     shutil.rmtree(tmp_path / "wgan")

@@ -23,6 +23,7 @@ from gzsl_dist.losses import (
 from gzsl_dist.losses.comparator import ComparatorLoss
 from gzsl_dist.losses.instance import InstanceLoss
 from gzsl_dist.losses.prototype import PrototypeLoss
+from gzsl_dist.training.embedding_losses import _scalar
 
 from .problems import unit_vectors
 
@@ -119,3 +120,9 @@ def test_one_that_cannot_be_used_is_one_line(
         tree.Config()
     assert str(caught.value).startswith(f"loss {value}: cannot be used")
     assert "\n" not in str(caught.value)
+
+
+def test_a_loss_that_is_no_scalar_is_named() -> None:
+    with pytest.raises(InputError, match=r"loss instance: gives a tensor of shape \(2,\)"):
+        _scalar("instance", torch.ones(2))
+    assert _scalar("instance", torch.ones(())) == 1
