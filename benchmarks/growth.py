@@ -163,7 +163,7 @@ def step_against(size: str, sizes: list[int], repeats: int) -> Line:
     import torch
 
     from gzsl_dist.distributed.processes import DistributedContext
-    from gzsl_dist.distributed.strategies import SingleStrategy
+    from gzsl_dist.distributed.strategies import LocalStrategy
     from gzsl_dist.training.trainer import Trainer
 
     line = Line("critic step (iapc)", size, sizes)
@@ -171,7 +171,7 @@ def step_against(size: str, sizes: list[int], repeats: int) -> Line:
         shape = shapes(**{size: value})
         config = configuration(shape.batch)
         alone = DistributedContext(0, 1, torch.device("cpu"))
-        trainer = Trainer(scaling.problem(shape), config, alone, SingleStrategy())
+        trainer = Trainer(scaling.problem(shape), config, alone, LocalStrategy())
         fake = trainer.synthesize(batch := trainer.draw(0))
 
         def run(trainer: Any = trainer, batch: Any = batch, fake: Any = fake) -> None:

@@ -57,7 +57,7 @@ def growth(name: str, method: str, batch: int, side: str, published: bool) -> in
 
     from gzsl_dist.config import Config
     from gzsl_dist.distributed.processes import DistributedContext
-    from gzsl_dist.distributed.strategies import SingleStrategy
+    from gzsl_dist.distributed.strategies import LocalStrategy
     from gzsl_dist.monitoring.throughput import peak_bytes
     from gzsl_dist.training.trainer import Trainer
 
@@ -68,7 +68,7 @@ def growth(name: str, method: str, batch: int, side: str, published: bool) -> in
     )
     problem = scaling.problem(step.shape_of(name, batch))
     trainer = Trainer(
-        problem, config, DistributedContext(0, 1, torch.device("cpu")), SingleStrategy()
+        problem, config, DistributedContext(0, 1, torch.device("cpu")), LocalStrategy()
     )
     run = trainer.critic_step if side == "critic" else trainer.generator_step
     if published:

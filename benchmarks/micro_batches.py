@@ -49,7 +49,7 @@ def measure(options: argparse.Namespace, micro: int | None) -> tuple[float, floa
     import torch
 
     from gzsl_dist.distributed.processes import DistributedContext
-    from gzsl_dist.distributed.strategies import SingleStrategy
+    from gzsl_dist.distributed.strategies import LocalStrategy
     from gzsl_dist.monitoring.throughput import peak_bytes
     from gzsl_dist.training.trainer import Trainer
 
@@ -63,7 +63,7 @@ def measure(options: argparse.Namespace, micro: int | None) -> tuple[float, floa
         train = config.train.model_copy(update={"micro_batch_size": micro})
         config = config.model_copy(update={"train": train})
         alone = DistributedContext(0, 1, torch.device("cpu"))
-        return Trainer(scaling.problem(shapes), config, alone, SingleStrategy())
+        return Trainer(scaling.problem(shapes), config, alone, LocalStrategy())
 
     small = trainer_of(32)
     small.train_step(0)

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
 
     from gzsl_dist.config import LogSettings
     from gzsl_dist.distributed.processes import DistributedContext
-    from gzsl_dist.distributed.strategies import SingleStrategy
+    from gzsl_dist.distributed.strategies import LocalStrategy
     from gzsl_dist.monitoring.metric_logger import DiagnosticsLog, MetricLogger
     from gzsl_dist.monitoring.throughput import Throughput
     from gzsl_dist.training.callbacks import Training, following
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     config = scaling.configuration(shapes, "ddp", 1)
     alone = DistributedContext(0, 1, torch.device("cpu"))
     problem = scaling.problem(shapes)
-    trainer = Trainer(problem, config, alone, SingleStrategy(alone.clock))
+    trainer = Trainer(problem, config, alone, LocalStrategy(clock=alone.clock))
     pending = PendingLosses(alone, 1, [])
     metric_logger = MetricLogger(alone)
     diagnostics = DiagnosticsLog(problem, 0, config.loss.prototype.margin, metric_logger, alone)

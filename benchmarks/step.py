@@ -106,7 +106,7 @@ def measure(
 
     from gzsl_dist.config import Config
     from gzsl_dist.distributed.processes import DistributedContext
-    from gzsl_dist.distributed.strategies import SingleStrategy
+    from gzsl_dist.distributed.strategies import LocalStrategy
     from gzsl_dist.training.trainer import Trainer
 
     shape = shape_of(name, batch)
@@ -119,7 +119,7 @@ def measure(
     )
     device = torch.device(options.device)
     trainer = Trainer(
-        scaling.problem(shape), config, DistributedContext(0, 1, device), SingleStrategy()
+        scaling.problem(shape), config, DistributedContext(0, 1, device), LocalStrategy()
     )
     dtype = torch.bfloat16 if options.precision == "bfloat16" else torch.float32
     sides = {

@@ -116,7 +116,7 @@ def start(file: Path, changes: list[str], seed: str, clock: Any) -> Contender:
     from gzsl_dist.config.command_line import add_setting_arguments, config_from_arguments
     from gzsl_dist.data.load import load_dataset
     from gzsl_dist.data.problem import selection_problem
-    from gzsl_dist.distributed.strategies import SingleStrategy
+    from gzsl_dist.distributed.strategies import LocalStrategy
     from gzsl_dist.training.anchor import choose_anchor, with_anchor
     from gzsl_dist.training.trainer import Trainer
 
@@ -131,7 +131,7 @@ def start(file: Path, changes: list[str], seed: str, clock: Any) -> Contender:
     if config.model.anchor != "none":
         config = with_anchor(config, choose_anchor([problem], config.model, alone))
     searched = clock() - begun
-    return Contender(Trainer(problem, config, alone, SingleStrategy()), problem, config, searched)
+    return Contender(Trainer(problem, config, alone, LocalStrategy()), problem, config, searched)
 
 
 def go_on(each: Contender, steps: int, clock: Any) -> None:

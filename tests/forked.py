@@ -8,6 +8,7 @@ really: `tests.integration.commands.run_program`.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import runpy
 import signal
@@ -79,6 +80,8 @@ class Forked:
 
 def _run(program: list[str], folder: Path, environment: dict[str, str], written: str) -> None:
     assert "tests.preloaded" in sys.modules, "the fork server could not import tests.preloaded"
+    # a program may have children of its own, such as DataLoader's workers; no public way says so
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

@@ -21,7 +21,7 @@ from gzsl_dist.distributed import deepspeed_strategy, strategies
 from gzsl_dist.distributed.checkpoint import Checkpoint
 from gzsl_dist.distributed.deepspeed_strategy import DeepSpeedTrainable
 from gzsl_dist.distributed.processes import DistributedContext
-from gzsl_dist.distributed.strategies import MOMENTS, STEP, SingleStrategy, adam_state
+from gzsl_dist.distributed.strategies import MOMENTS, STEP, LocalStrategy, adam_state
 from gzsl_dist.evaluation import score, synthetic
 from gzsl_dist.monitoring import diagnostics
 from gzsl_dist.training.trainer import Trainer
@@ -46,7 +46,7 @@ def problem() -> Problem:
 
 
 def trainer(problem: Problem, found: Any = None) -> Trainer:
-    return Trainer(problem, CONFIG, DistributedContext(0, 1, CUDA), SingleStrategy(), found)
+    return Trainer(problem, CONFIG, DistributedContext(0, 1, CUDA), LocalStrategy(), found)
 
 
 def resumed(problem: Problem) -> Trainer:

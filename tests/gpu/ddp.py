@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gzsl_dist.distributed.collectives import gather_rows_with_gradient
 from gzsl_dist.distributed.processes import DistributedContext, collective_backend
-from gzsl_dist.distributed.strategies import DdpStrategy
+from gzsl_dist.distributed.strategies import LocalStrategy
 from tests.distributed import test_gradients
 
 BATCH = 24
@@ -55,7 +55,7 @@ def main(kind: str, folder: Path) -> None:
         torch.set_float32_matmul_precision("highest")
     dist.init_process_group(collective_backend(device))
     processes = DistributedContext(dist.get_rank(), dist.get_world_size(), device)
-    always = DdpStrategy(processes.world_size)
+    always = LocalStrategy(processes.world_size)
     test_gradients.choose_strategy = lambda settings, processes: always
     found = collectives(processes)
     for double in (False, True):

@@ -191,7 +191,7 @@ def test_half_of_a_launchers_variables_is_an_error(
     variables: dict[str, str], told: str, tmp_path: Path
 ) -> None:
     """Rather than a training by this process alone, or processes that wait for each other."""
-    program = ["-m", "gzsl_dist.train", *ARGUMENTS, "--run.dir", tmp_path / "r"]
+    program = ["-m", "gzsl_dist.train", *map(str, ARGUMENTS), "--run.dir", tmp_path / "r"]
     done = commands.start(program, **variables).end(PATIENCE)
     assert told in error_line(done)
     assert not (tmp_path / "r").exists()
@@ -220,7 +220,7 @@ def test_the_deepspeed_launcher_starts_it(tmp_path: Path) -> None:
     single = ("--train.precision", "float32", "--run.dir", tmp_path / "r")
     done = subprocess.run(
         [launcher, "--num_accelerators", "2", "--master_port", meeting_point()["MASTER_PORT"],
-         "--module", "gzsl_dist.train", *ARGUMENTS, "--train.strategy", "deepspeed",
+         "--module", "gzsl_dist.train", *map(str, ARGUMENTS), "--train.strategy", "deepspeed",
          *map(str, single)],
         capture_output=True, text=True, timeout=PATIENCE, env=environment(), check=False,
     )  # fmt: skip
@@ -250,7 +250,7 @@ def test_an_error_of_one_process_in_a_step_is_told_by_it_and_in_torchruns_box(
     )
     launcher = command("train", processes=2)[:-2]
     done = subprocess.run(
-        [*launcher, program, *ARGUMENTS, "--run.dir", tmp_path / "r"],
+        [*launcher, program, *map(str, ARGUMENTS), "--run.dir", tmp_path / "r"],
         capture_output=True, text=True, timeout=PATIENCE, check=False,
         env=environment() | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip

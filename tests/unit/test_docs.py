@@ -10,10 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from gzsl_dist.data.digits import digits_dataset
-from gzsl_dist.data.xlsa17 import read_pair
-from tests.docs.given import names_of
-
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -65,16 +61,3 @@ def test_commands_know_their_options(page: Path) -> None:
 def code_of(page: str) -> list[str]:
     """The Python examples of a page."""
     return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
-
-
-def test_the_example_of_preparing_data_makes_files_that_fit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    digits = digits_dataset()
-    monkeypatch.chdir(tmp_path)
-    (example,) = code_of("data.md")
-    exec(example, names_of("data.md"))
-    found = read_pair(tmp_path / "features.mat", tmp_path / "splits.mat")
-    assert found.classes == digits.classes
-    assert (found.features == digits.features).all()
-    assert (found.unseen_classes == digits.unseen_classes).all()
