@@ -17,11 +17,11 @@ from gzsl_dist.config import Config
 from gzsl_dist.data import memory
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import Problem, selection_problem
-from gzsl_dist.distributed import deepspeed_strategy, strategies
+from gzsl_dist.distributed import strategies
 from gzsl_dist.distributed.checkpoint import Checkpoint
 from gzsl_dist.distributed.deepspeed_strategy import DeepSpeedTrainable
 from gzsl_dist.distributed.processes import DistributedContext
-from gzsl_dist.distributed.strategies import MOMENTS, STEP, LocalStrategy, adam_state
+from gzsl_dist.distributed.strategies import MOMENTS, STEP, LocalStrategy
 from gzsl_dist.evaluation import score, synthetic
 from gzsl_dist.monitoring import diagnostics
 from gzsl_dist.training.trainer import Trainer
@@ -110,7 +110,6 @@ def test_deepspeed_puts_the_step_beside_the_parameter(
     adam = side._adam if stage else side.optimizer
     adam.step()
     assert adam.state[parameter][STEP].item() == 5
-    assert deepspeed_strategy.adam_state is adam_state
 
 
 def test_the_first_look_of_a_method_with_an_embedding(problem: Problem) -> None:

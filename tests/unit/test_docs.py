@@ -56,8 +56,3 @@ def test_commands_know_their_options(page: Path) -> None:
         for option in (word.split("=")[0] for word in words if word.startswith("--")):
             if option != "--section.key":
                 assert option in help_of(program), f"{' '.join(program)} {option}"
-
-
-def code_of(page: str) -> list[str]:
-    """The Python examples of a page."""
-    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
