@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from gzsl_dist.data import dataset
 from gzsl_dist.data.dataset import FloatArray, IntArray
-from gzsl_dist.data.draws import Stream, permutation
+from gzsl_dist.data.draws import held_out_rows
 from gzsl_dist.data.store import write_dataset
 from gzsl_dist.data.validation import validate
 from gzsl_dist.errors import InputError
@@ -85,27 +85,19 @@ class Dataset(dataset.Dataset):
         trainable = np.bincount(numbers[words != "test"], minlength=len(number)) > 0
         is_unseen |= ~trainable
         is_test, drawn = _held_out(numbers, words, is_unseen, held_out, seed, tuple(number), where)
-        of_unseen = is_unseen[numbers]
-        found = {
-            "trainval": np.flatnonzero(~of_unseen & ~is_test),
-            "test_seen": np.flatnonzero(~of_unseen & is_test),
-            "test_unseen": np.flatnonzero(of_unseen),
-        }
+        found = splits_by_class(numbers, is_unseen, is_test, is_validation)
         missing = []
         if drawn:
             missing.append(
                 f"test rows of seen classes: {held_out:g} of each class drawn by seed {seed}"
             )
-        if (is_validation & ~is_unseen).any():
-            kept = is_validation[numbers[found["trainval"]]]
-            found |= {"train": found["trainval"][~kept], "val": found["trainval"][kept]}
-        else:
+        if "val" not in found:
             missing.append("validation classes: they are drawn from the seen ones by seed")
         made = cls(
             name=name,
             features=_matrix(features, where),
             labels=numbers,
-            semantics=_vectors(semantics, where),
+            semantics=semantic_matrix(semantics, where),
             classes=tuple(map(str, semantics)),
             splits=found,
             missing=tuple(missing),
@@ -143,22 +135,41 @@ def _held_out(
     """Which rows are test rows, ``(rows,)``, and whether any was drawn."""
     if not 0 <= share < 1:
         raise InputError(f"{where}: held out share {share:g}: must be 0 or more, and below 1")
-    is_test = words == "test"
-    free = np.flatnonzero((words == "") & ~is_unseen[numbers])
-    order = free[np.argsort(numbers[free], kind="stable")]
-    parts = np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1) if share else []
-    for rows in parts:
-        if not len(rows):
-            continue
-        label = int(numbers[rows[0]])
-        if len(rows) == 1:
-            raise InputError(
-                f"{where}: class {names[label]!r} has one row, but a seen class needs one to train "
-                "on and one to test on; add rows, call it unseen, or hold out 0"
-            )
-        count = min(max(1, round(share * len(rows))), len(rows) - 1)
-        is_test[rows[permutation(seed, Stream.SPLIT, 1 + label, len(rows))[:count]]] = True
-    return is_test, bool(parts and len(free))
+    free = (words == "") & ~is_unseen[numbers]
+    if share and len(lonely := np.flatnonzero(np.bincount(numbers[free]) == 1)):
+        raise InputError(
+            f"{where}: class {names[lonely[0]]!r} has one row, but a seen class needs one to train "
+            "on and one to test on; add rows, call it unseen, or hold out 0"
+        )
+    drawn = held_out_rows(numbers, share, seed, free)
+    return (words == "test") | drawn, bool(drawn.any())
+
+
+def splits_by_class(
+    labels: IntArray,
+    is_unseen: np.ndarray,
+    is_test: np.ndarray,
+    is_validation: np.ndarray,
+) -> dict[str, IntArray]:
+    """Rows by the names of splits, 0-based; ``train`` and ``val`` where a seen class is for it.
+
+    Args:
+        labels: ``(rows,)``.
+        is_unseen: ``(classes,)``.
+        is_test: ``(rows,)``, of seen classes; all rows of unseen ones are test rows.
+        is_validation: ``(classes,)``; what is unseen besides does not count.
+    """
+    of_unseen = is_unseen[labels]
+    splits = {
+        "trainval": np.flatnonzero(~of_unseen & ~is_test),
+        "test_seen": np.flatnonzero(~of_unseen & is_test),
+        "test_unseen": np.flatnonzero(of_unseen),
+    }
+    if (is_validation & ~is_unseen).any():
+        trainval = splits["trainval"]
+        kept = is_validation[labels[trainval]]
+        splits |= {"train": trainval[~kept], "val": trainval[kept]}
+    return splits
 
 
 def _matrix(features: ArrayLike, where: str) -> FloatArray:
@@ -172,7 +183,12 @@ def _matrix(features: ArrayLike, where: str) -> FloatArray:
         return np.ascontiguousarray(array, dtype=np.float32)
 
 
-def _vectors(semantics: Mapping[Any, ArrayLike], where: str) -> FloatArray:
+def semantic_matrix(semantics: Mapping[Any, ArrayLike], where: str) -> FloatArray:
+    """Semantics of classes, ``(classes, d_a)``.
+
+    Raises:
+        InputError: no class, no numbers, or vectors of several lengths.
+    """
     try:
         with np.errstate(over="ignore"):
             vectors = [np.asarray(vector, dtype=np.float32) for vector in semantics.values()]

@@ -44,6 +44,35 @@ def permutation(seed: int, stream: Stream, draw: int, size: int) -> NDArray[np.i
     return np.random.Generator(philox(seed, stream, draw)).permutation(size)
 
 
+def held_out_rows(
+    labels: NDArray[np.int64],
+    share: float,
+    seed: int,
+    among: NDArray[np.bool_] | None = None,
+) -> NDArray[np.bool_]:
+    """Mark about `share` of each class's rows, at least one, never all; same for any row order.
+
+    Args:
+        labels: ``(rows,)``.
+        share: in [0, 1); 0 marks none.
+        seed: of the draw.
+        among: ``(rows,)``, which rows may be marked, and are counted; default all.
+
+    Returns:
+        ``(rows,)``; the time grows with the rows, whatever the number of classes.
+    """
+    marked = np.zeros(len(labels), dtype=bool)
+    free = np.flatnonzero(np.ones_like(marked) if among is None else among)
+    if not (share and len(free)):
+        return marked
+    order = free[np.argsort(labels[free], kind="stable")]
+    for rows in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+        count = min(max(1, round(share * len(rows))), len(rows) - 1)
+        draw = 1 + int(labels[rows[0]])
+        marked[rows[permutation(seed, Stream.SPLIT, draw, len(rows))[:count]]] = True
+    return marked
+
+
 def uniforms(seed: int, stream: Stream, draw: int, slots: slice, width: int) -> Tensor:
     """Uniform numbers in (0, 1], ``(slots, width)`` float64, of the given slots of a draw."""
     counts = -(-width // WORDS_PER_COUNT)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gzsl_dist.config import Config, DataSettings
 from gzsl_dist.data.dataset import Dataset, IntArray
-from gzsl_dist.data.draws import Stream, permutation
+from gzsl_dist.data.draws import Stream, held_out_rows, permutation
 from gzsl_dist.data.features import Features, StoredFeatures
 from gzsl_dist.data.guard import GuardedFeatures
 from gzsl_dist.data.scaling import Scaling, scale_semantics
@@ -145,7 +145,7 @@ def selection_problem(dataset: Dataset, config: Config, fold: int = 0) -> Proble
     seed = config.train.seed
     unseen_classes, note = _validation_classes(dataset, config.evaluation.folds, seed, fold)
     is_unseen = np.isin(labels, unseen_classes)
-    kept = _held_out(labels, config.evaluation.held_out, seed)
+    kept = held_out_rows(labels, config.evaluation.held_out, seed)
     train, seen_rows = trainval[~is_unseen & ~kept], trainval[~is_unseen & kept]
     if len(np.unique(dataset.labels[train])) < 2 or not is_unseen.any() or not len(seen_rows):
         raise InputError(
@@ -185,18 +185,6 @@ def _validation_classes(dataset: Dataset, folds: int, seed: int, fold: int) -> t
     order = permutation(seed, Stream.SPLIT, 0, len(free))
     note = f"{count} validation classes drawn from the {len(free)} seen ones by seed {seed}"
     return np.sort(free[order[place * count : (place + 1) * count]]), note
-
-
-def _held_out(
-    labels: IntArray, share: float, seed: int
-) -> np.ndarray[tuple[int], np.dtype[np.bool]]:
-    """Mark about `share` of each class's rows, at least one, never all; same for any row order."""
-    kept = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        rows = np.flatnonzero(labels == label)
-        count = min(max(1, round(share * len(rows))), len(rows) - 1)
-        kept[rows[permutation(seed, Stream.SPLIT, 1 + int(label), len(rows))[:count]]] = True
-    return kept
 
 
 def _build(

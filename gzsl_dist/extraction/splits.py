@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gzsl_dist.data.arrays import splits_by_class
 from gzsl_dist.data.dataset import IntArray
-from gzsl_dist.data.draws import Stream, permutation
+from gzsl_dist.data.draws import Stream, held_out_rows, permutation
 from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.classes import ClassTable
 from gzsl_dist.extraction.images import ImageEntry
@@ -117,32 +118,17 @@ def split_rows(
             f"class {table.names[int(np.flatnonzero(~unseen)[0])]!r} is the only seen one; at "
             "least two need images to train on"
         )
-    drawn = labels[~given & ~unseen[labels]]
-    few = np.flatnonzero((~unseen) & (np.bincount(drawn, minlength=len(counts)) == 1))
+    free = ~given & ~unseen[labels]
+    few = np.flatnonzero((~unseen) & (np.bincount(labels[free], minlength=len(counts)) == 1))
     if len(few) and rule.held_out > 0:
         raise InputError(
             f"class {table.names[few[0]]!r} has one image ({len(few)} such classes), but a seen "
             "class needs one to train on and one to test on; add images, name it as unseen, or "
             "give --held-out 0"
         )
-    for label in np.flatnonzero(~unseen):
-        rows = np.flatnonzero((labels == label) & ~given)
-        if len(rows) and rule.held_out > 0:
-            count = min(max(1, round(rule.held_out * len(rows))), len(rows) - 1)
-            order = permutation(rule.seed, Stream.SPLIT, 1 + int(label), len(rows))
-            is_test[rows[order[:count]]] = True
-    rows_unseen = unseen[labels]
-    splits = {
-        "trainval": np.flatnonzero(~rows_unseen & ~is_test),
-        "test_seen": np.flatnonzero(~rows_unseen & is_test),
-        "test_unseen": np.flatnonzero(rows_unseen),
-    }
-    is_val = _validation_classes(table, rule, unseen)
-    if is_val.any():
-        trainval = splits["trainval"]
-        splits["train"] = trainval[~is_val[labels[trainval]]]
-        splits["val"] = trainval[is_val[labels[trainval]]]
-    return labels, splits
+    is_test |= held_out_rows(labels, rule.held_out, rule.seed, free)
+    validation = _validation_classes(table, rule, unseen)
+    return labels, splits_by_class(labels, unseen, is_test, validation)
 
 
 def _validation_classes(

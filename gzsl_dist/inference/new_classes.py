@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gzsl_dist.data.arrays import semantic_matrix
 from gzsl_dist.data.dataset import FloatArray
 from gzsl_dist.distributed.processes import start_processes
 from gzsl_dist.errors import InputError
@@ -59,11 +60,7 @@ def run_with_classes(run: Path, classes: Mapping[str, ArrayLike]) -> ZeroShotMod
         InputError: no finished run; semantics of another length, or a class that it knows.
     """
     _check_is_run(run, "add_classes")
-    vectors = [np.asarray(vector, dtype=np.float32) for vector in classes.values()]
-    shapes = sorted({vector.shape for vector in vectors})
-    if len(shapes) != 1 or len(shapes[0]) != 1:
-        raise InputError(f"add_classes: semantics of shapes {shapes}; give each class d_a values")
-    return _fitted(run, tuple(classes), np.stack(vectors))
+    return _fitted(run, tuple(classes), semantic_matrix(classes, "add_classes"))
 
 
 def _check_is_run(run: Path, what: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from gzsl_dist.data.draws import Stream, normals, permutation, uniforms
+from gzsl_dist.data.draws import Stream, held_out_rows, normals, permutation, uniforms
 
 DRAWS = {"uniforms": uniforms, "normals": normals}
 
@@ -59,3 +59,20 @@ def test_no_two_streams_share_words() -> None:
     assert list(Stream.__members__) == [stream.name for stream in Stream], "an alias"
     words = torch.cat([uniforms(0, stream, 0, slice(0, 8), 4).flatten() for stream in Stream])
     assert len(words.unique()) == len(words)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.9])
+def test_held_out_rows_are_those_of_a_loop_over_classes(share: float) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.choice(30, 400, p=rng.dirichlet(np.ones(30)))
+    among = rng.random(400) < 0.8
+    for allowed in (None, among, np.zeros(400, dtype=bool)):
+        expected = np.zeros(400, dtype=bool)
+        for label in np.unique(labels):
+            here = labels == label if allowed is None else (labels == label) & allowed
+            rows = np.flatnonzero(here)
+            if share and len(rows):
+                count = min(max(1, round(share * len(rows))), len(rows) - 1)
+                order = permutation(7, Stream.SPLIT, 1 + int(label), len(rows))
+                expected[rows[order[:count]]] = True
+        assert np.array_equal(held_out_rows(labels, share, 7, allowed), expected)
