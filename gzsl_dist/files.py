@@ -110,6 +110,18 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
+def write_at(descriptor: int, values: memoryview, place: int) -> None:
+    """Write all of contiguous `values` at a place of an open file.
+
+    Raises:
+        OSError: the disk is full, for one.
+    """
+    data = values.cast("B") if values.nbytes else values
+    while data.nbytes:  # a write may be cut short, by a nearly full disk for one
+        written = os.pwrite(descriptor, data, place)
+        data, place = data[written:], place + written
+
+
 def sync(path: Path) -> None:
     """Have a file, or a folder's entries, on the disk before anything that follows."""
     descriptor = os.open(path, os.O_RDONLY)

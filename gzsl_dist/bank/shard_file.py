@@ -24,7 +24,7 @@ from gzsl_dist.bank.compression import load_plugin
 from gzsl_dist.bank.layout import AGAIN, Shard, to_stored
 from gzsl_dist.data.hdf5 import DAMAGE, damaged, open_hdf5
 from gzsl_dist.errors import InputError
-from gzsl_dist.files import sync
+from gzsl_dist.files import sync, write_at
 
 MakeBlock = Callable[[slice], dict[str, Tensor]]
 
@@ -102,13 +102,14 @@ class ShardFile:
         first = self._info.block(block).start - self._first
         for name, array in zip(self._info.value_columns, arrays, strict=True):
             offset = self._offsets[name] + first * (array.nbytes // len(array))
-            self._put(array, offset)
+            write_at(self._descriptor, array.data, offset)
             # Of dirty pages, this only starts the writing: the disk works while the next blocks
             # are made, instead of all at the end in fsync.
             if hasattr(os, "posix_fadvise"):  # macOS has none
                 os.posix_fadvise(self._descriptor, offset, array.nbytes, os.POSIX_FADV_DONTNEED)
         index = block - self._shard.blocks.start
-        self._put(np.array([checksum(arrays)], "<u8"), self._offsets["checksums"] + 8 * index)
+        mark = np.array([checksum(arrays)], "<u8").data
+        write_at(self._descriptor, mark, self._offsets["checksums"] + 8 * index)
 
     def intact(self, block: int) -> bool:
         """Whether a block's values are there and what its checksum says."""
@@ -120,12 +121,6 @@ class ShardFile:
         except InputError:  # a compressed chunk that its filter refuses
             return False
         return bool(self.checksums[block - self._shard.blocks.start] == checksum(arrays))
-
-    def _put(self, array: NDArray[np.generic], offset: int) -> None:
-        data = array.data.cast("B")
-        while data:  # a write may be cut short, by a nearly full disk for one
-            written = os.pwrite(self._descriptor, data, offset)
-            data, offset = data[written:], offset + written
 
 
 def finished_blocks(path: Path) -> int:

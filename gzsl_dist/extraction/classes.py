@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 
 from gzsl_dist.data.dataset import FloatArray
 from gzsl_dist.errors import InputError
-from gzsl_dist.extraction.tables import check_label, read_table
+from gzsl_dist.extraction.tables import check_label, check_unique, read_table, reads_as_number
 
 SPLITS = ("seen", "val", "unseen")
 
@@ -59,9 +58,7 @@ def read_classes(path: Path, template: str | None, *, with_texts: bool) -> Class
     names = tuple(
         check_label(row["name"], f"{path}: class {number}") for number, row in enumerate(rows, 1)
     )
-    if len(set(names)) < len(names):
-        twice = Counter(names).most_common(1)[0][0]
-        raise InputError(f"{path}: two classes are called {twice!r}; give each its own name")
+    check_unique(names, path)
     described = any(_is_description(column) for column in rows[0])
     if template is None:
         template = "a photo of a {name}. {description}" if described else "a photo of a {name}."
@@ -139,21 +136,13 @@ def _is_numeric(column: str, rows: Sequence[dict[str, Any]], path: Path) -> bool
         InputError: most of them are; a slip must not cost a column.
     """
     given = [row for row in rows if row.get(column) not in (None, "")]
-    words = [row for row in given if not _reads_as_number(row[column])]
+    words = [row for row in given if not reads_as_number(row[column])]
     if words and 2 * len(words) < len(given):
         raise InputError(
             f"{path}: class {words[0]['name']!r} has {words[0][column]!r} for {column!r}, where "
             "other classes have numbers; give a number"
         )
     return bool(given) and not words
-
-
-def _reads_as_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _number(value: Any, column: str, name: str, path: Path) -> float:

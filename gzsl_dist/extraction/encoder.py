@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from gzsl_dist.data.dataset import FloatArray, IntArray
 from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.packages import versions
 
@@ -69,6 +72,26 @@ class TextEncoder:
     def record(self) -> dict[str, Any]:
         """What a prepared file tells of it."""
         return {"name": self.name, "weights_sha256": self.weights, "versions": self.packages}
+
+
+def class_embeddings(vectors: FloatArray, owner: IntArray) -> NDArray[np.float64]:
+    """Means of the unit vectors of each class's texts, of length 1, ``(classes, d)``.
+
+    Args:
+        vectors: of the text encoder, ``(texts, d)``.
+        owner: ``(texts,)``, the class of each text; every class from 0 has one.
+    """
+    rows = unit(np.asarray(vectors, dtype=np.float64))
+    total = np.zeros((int(owner.max()) + 1, rows.shape[1]))
+    np.add.at(total, owner, rows)
+    return unit(total)
+
+
+def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rows of length 1; one of zeros stays."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    found: NDArray[np.float64] = rows / np.where(lengths > 0, lengths, 1)
+    return found
 
 
 def kind_and_name(text: str, kinds: tuple[str, ...], option: str) -> tuple[str, str]:

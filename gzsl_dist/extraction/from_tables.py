@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from gzsl_dist.data.feature_files import open_features
 from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.classes import ClassTable, read_classes
 from gzsl_dist.extraction.splits import read_unseen
-from gzsl_dist.extraction.tables import check_label, read_table
+from gzsl_dist.extraction.tables import check_label, check_unique, read_lines, read_table
 
 SPLITS = {"": "", "train": "train", "trainval": "train", "seen": "train", "test": "test"}
 
@@ -91,10 +90,7 @@ def _classes(path: Path, names: Path | None) -> tuple[dict[str, np.ndarray], dic
         return dict(zip(table.names, table.attributes, strict=True)), marks
     if names is None:
         raise InputError(f"{path}: has no names; give --names FILE, one a line")
-    try:
-        lines = [line for line in names.read_text(encoding="utf-8-sig").splitlines() if line]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{names}: cannot be read ({error}); check the path") from None
+    lines = [line for line in read_lines(names) if line]
     semantics = np.asarray(open_features(path))
     if len(lines) != len(semantics):
         raise InputError(
@@ -102,7 +98,5 @@ def _classes(path: Path, names: Path | None) -> tuple[dict[str, np.ndarray], dic
             "for each"
         )
     labels = [check_label(line, f"{names}: line {number}") for number, line in enumerate(lines, 1)]
-    if len(set(labels)) < len(labels):
-        twice = Counter(labels).most_common(1)[0][0]
-        raise InputError(f"{names}: two classes are called {twice!r}; give each its own name")
+    check_unique(labels, names)
     return dict(zip(labels, semantics, strict=True)), {}

@@ -15,6 +15,7 @@ import numpy as np
 
 from gzsl_dist.data.dataset import FloatArray
 from gzsl_dist.errors import InputError
+from gzsl_dist.files import write_at
 
 
 class PartFile:
@@ -86,9 +87,7 @@ class PartFile:
         place = 4 * self.numbers(batch).start * values.shape[1]
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            view, done = np.ascontiguousarray(values, dtype="<f4").reshape(-1).view(np.uint8), 0
-            while done < len(view):
-                done += os.pwrite(descriptor, view[done:].data, place + done)
+            write_at(descriptor, np.ascontiguousarray(values, dtype="<f4").data, place)
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)

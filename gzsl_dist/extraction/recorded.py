@@ -14,7 +14,7 @@ from gzsl_dist.data.dataset import FloatArray
 from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.classes import class_texts
 from gzsl_dist.extraction.encode import checked, image_batches, image_function
-from gzsl_dist.extraction.encoder import ImageEncoder, TextEncoder
+from gzsl_dist.extraction.encoder import ImageEncoder, TextEncoder, class_embeddings
 from gzsl_dist.extraction.image_encoders import image_encoder
 from gzsl_dist.extraction.images import ImageEntry
 from gzsl_dist.extraction.part_file import PartFile
@@ -106,12 +106,10 @@ def encode_classes(
     several = [class_texts(row, record["template"], where) for row in rows]
     encoder = text_encoder(_name(record, given, "--text-encoder"), torch.device("cpu"))
     _same(encoder, record, "--text-encoder")
-    found = []
     with torch.no_grad():
-        for texts in several:
-            vectors = torch.nn.functional.normalize(encoder.encode(list(texts)).double(), dim=1)
-            found.append(torch.nn.functional.normalize(vectors.mean(0), dim=0))
-    return torch.stack(found).float().cpu().numpy()
+        found = [encoder.encode(list(texts)).float().cpu().numpy() for texts in several]
+    owner = np.repeat(np.arange(len(several)), [len(texts) for texts in several])
+    return class_embeddings(np.concatenate(found), owner).astype(np.float32)
 
 
 def _name(record: dict[str, Any], given: str | None, option: str) -> str:

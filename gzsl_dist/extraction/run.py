@@ -20,7 +20,7 @@ from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.classes import ClassTable
 from gzsl_dist.extraction.encode import encode_part, image_batches, image_function, text_batches
-from gzsl_dist.extraction.encoder import ImageEncoder, TextEncoder
+from gzsl_dist.extraction.encoder import ImageEncoder, TextEncoder, class_embeddings, unit
 from gzsl_dist.extraction.images import ImageEntry
 from gzsl_dist.extraction.packages import versions
 from gzsl_dist.extraction.part_file import PartFile
@@ -183,13 +183,10 @@ def _semantics(
             part, text_batches(flat, part), texts.encode,
             lambda row: f"class {table.names[owner[row]]!r}", processes,
         )  # fmt: skip
-        rows = _unit(np.array(part.read(), dtype=np.float64))
-        mean = np.zeros((len(table.names), rows.shape[1]))
-        np.add.at(mean, owner, rows)
-        parts.append(_unit(mean))
+        parts.append(class_embeddings(part.read(), owner))
     if table.attributes is not None:
         values = table.attributes.astype(np.float64)
-        parts.append(_unit(values) if parts else values)
+        parts.append(unit(values) if parts else values)
     semantics = np.concatenate(parts, axis=1).astype(np.float32)
     check_class_table(
         Dataset(
@@ -199,12 +196,6 @@ def _semantics(
         "classes",
     )  # fmt: skip
     return semantics
-
-
-def _unit(rows: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    found: np.ndarray[Any, np.dtype[np.float64]] = rows / np.where(lengths > 0, lengths, 1)
-    return found
 
 
 def _assemble(

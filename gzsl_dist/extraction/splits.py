@@ -15,6 +15,7 @@ from gzsl_dist.data.draws import Stream, held_out_rows, permutation
 from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.classes import ClassTable
 from gzsl_dist.extraction.images import ImageEntry
+from gzsl_dist.extraction.tables import read_lines
 
 LEAST_SEEN = 4
 """Seen classes without which none is put aside for validation."""
@@ -43,11 +44,7 @@ def read_unseen(path: Path, names: Sequence[str]) -> frozenset[str]:
     Raises:
         InputError: unreadable, or it names what is no class.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); check the path") from None
-    found = frozenset(line.strip() for line in lines if line.strip())
+    found = frozenset(line.strip() for line in read_lines(path) if line.strip())
     if unknown := sorted(found - set(names)):
         raise InputError(
             f"{path}: {unknown[0]!r} is no class of the class file ({len(unknown)} such names); "

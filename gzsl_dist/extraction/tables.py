@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,38 @@ def _objects(path: Path, values: Any) -> list[dict[str, Any]]:
     if not isinstance(values, list) or not all(isinstance(row, dict) for row in values):
         raise InputError(f"{path}: must be a list of objects, or an object by class name")
     return values
+
+
+def read_lines(path: Path) -> list[str]:
+    """Lines of a text.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); check the path") from None
+
+
+def reads_as_number(value: object) -> bool:
+    """Whether a cell of a table is a number, as a text or already."""
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def check_unique(names: Sequence[str], path: Path) -> None:
+    """See that no two classes have one name.
+
+    Raises:
+        InputError: two have.
+    """
+    if len(set(names)) < len(names):
+        twice = Counter(names).most_common(1)[0][0]
+        raise InputError(f"{path}: two classes are called {twice!r}; give each its own name")
 
 
 def check_label(label: object, where: str) -> str:

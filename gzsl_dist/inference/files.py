@@ -13,6 +13,7 @@ from gzsl_dist.data.features import Features
 from gzsl_dist.data.hdf5 import check_readable
 from gzsl_dist.data.xlsa17 import read_matlab
 from gzsl_dist.errors import InputError
+from gzsl_dist.extraction.tables import reads_as_number
 
 
 def read_features(path: Path, width: int) -> Features:
@@ -82,7 +83,7 @@ def read_new_classes(path: Path) -> tuple[tuple[str, ...], FloatArray]:
     if path.suffix != ".csv":
         raise InputError(f"{path}: not known by its ending; give .csv or .mat")
     lines = [line for line in csv.reader(_text(path).splitlines()) if line]
-    if lines and not _is_number(lines[0][-1]):
+    if lines and not reads_as_number(lines[0][-1]):
         lines = lines[1:]
     if not lines or len(lines[0]) < 2:
         raise InputError(f"{path}: holds no class; write lines such as name,0.1,0.2")
@@ -93,18 +94,10 @@ def read_new_classes(path: Path) -> tuple[tuple[str, ...], FloatArray]:
                 f"{len(lines[0]) - 1}; give each the same"
             )
         for text in line[1:]:
-            if not _is_number(text):
+            if not reads_as_number(text):
                 raise InputError(f"{path}: class {line[0]!r} has {text!r}, which is no number")
     values = np.array([[float(text) for text in line[1:]] for line in lines], dtype=np.float32)
     return tuple(line[0].strip() for line in lines), values
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _text(path: Path) -> str:

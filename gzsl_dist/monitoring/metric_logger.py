@@ -135,7 +135,7 @@ class DiagnosticsLog(LoopCallback):
         processes: DistributedContext,
     ) -> None:
         self._problem, self._seed, self._margin = problem, seed, margin
-        self._logbook, self._processes = metric_logger, processes
+        self._metric_logger, self._processes = metric_logger, processes
 
     def start(self, training: Training) -> None:
         """Note which step is the last."""
@@ -158,7 +158,7 @@ class DiagnosticsLog(LoopCallback):
             )
 
         def pictures() -> None:
-            board = self._logbook.board
+            board = self._metric_logger.board
             show_diagnostics(board, step, found)
             if scored is not None:
                 show_scores(board, step, scored.seen, scored.unseen, self._problem.names)
