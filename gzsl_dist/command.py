@@ -40,7 +40,7 @@ SILENT_SECONDS = 5.0
 
 
 class CommandParser(argparse.ArgumentParser):
-    """A parser that tells an error in one line, with exit code 2, and guesses no abbreviations.
+    """A parser that reports an error in one line, with exit code 2, and guesses no abbreviations.
 
     It takes hyphens and underscores in the names of options for the same.
     """

@@ -1,7 +1,7 @@
 """From images and words to a prepared data file: ``python -m gzsl_dist.extract``.
 
 Alone or under torchrun; each process encodes its share, and the file is the same bit for bit at any
-number of processes. Killed, the same command goes on. docs/images.md walks through it.
+number of processes. Killed, the same command resumes. docs/images.md walks through it.
 
 IMAGES: a folder with a folder a class; a table (.csv, .tsv, .json, .parquet) with columns path,
 label and perhaps split (train, test); or WebDataset .tar files.

@@ -85,12 +85,12 @@ def summary(dataset: Dataset) -> str:
     seen, unseen = len(dataset.seen_classes), len(dataset.unseen_classes)
     splits = ", ".join(f"{name} {len(split)}" for name, split in dataset.splits.items())
     rowless = np.setdiff1d(dataset.unseen_classes, dataset.labels[dataset.splits["test_unseen"]])
-    told = f", {len(rowless)} of them without rows" if len(rowless) else ""
+    lacking = f", {len(rowless)} of them without rows" if len(rowless) else ""
     gaps = [f"{name} rows" for name in TEST_SPLITS if not len(dataset.splits[name])]
     lines = {
         "data set": dataset.name,
         "rows": f"{rows} of {dim} values",
-        "classes": f"{len(dataset.classes)}: {seen} seen, {unseen} unseen{told}",
+        "classes": f"{len(dataset.classes)}: {seen} seen, {unseen} unseen{lacking}",
         "semantics": f"{dataset.semantics.shape[1]} values a class",
         "splits": splits,
         "missing": "; ".join([*dataset.missing, *gaps]) or "nothing",

@@ -175,7 +175,7 @@ def best_by_validation(found: Sequence[Checkpoint]) -> Checkpoint | None:
 def load(
     checkpoint: Checkpoint, compatibility: dict[str, Any], *, optimizers: bool = True
 ) -> SavedState:
-    """Read a checkpoint; the state of optimizers only where training is to go on.
+    """Read a checkpoint; the state of optimizers only where training resumes.
 
     Raises:
         DamagedError: its files are not what was saved.

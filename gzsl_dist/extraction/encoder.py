@@ -46,7 +46,7 @@ class ImageEncoder:
     device: torch.device = field(default=torch.device("cpu"))
 
     def record(self) -> dict[str, Any]:
-        """What a prepared file tells of it."""
+        """What a prepared file records of it."""
         return {
             "name": self.name, "weights_sha256": self.weights,
             "preprocessing": self.preprocessing, "versions": self.packages,
@@ -70,7 +70,7 @@ class TextEncoder:
     packages: dict[str, str]
 
     def record(self) -> dict[str, Any]:
-        """What a prepared file tells of it."""
+        """What a prepared file records of it."""
         return {"name": self.name, "weights_sha256": self.weights, "versions": self.packages}
 
 

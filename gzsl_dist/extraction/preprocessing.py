@@ -46,5 +46,5 @@ class Preprocessing:
         return (values - mean[:, None, None]) / deviation[:, None, None]
 
     def record(self) -> dict[str, Any]:
-        """What a prepared file tells of it."""
+        """What a prepared file records of it."""
         return asdict(self) | {"resize": "bicubic (Pillow)"}

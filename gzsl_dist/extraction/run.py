@@ -111,7 +111,7 @@ def extract(
 
 
 def _plan(job: Extraction, images: ImageEncoder, texts: TextEncoder | None) -> dict[str, Any]:
-    """What decides the encoded rows; another one cannot go on with them."""
+    """What decides the encoded rows; another one cannot resume them."""
     listed = hashlib.sha256()
     for entry in job.entries:
         listed.update(repr((entry.name, entry.offset, entry.size)).encode())

@@ -17,6 +17,7 @@ from gzsl_dist.data.store import write_dataset
 from gzsl_dist.errors import InputError
 
 from .commands import SMALL, error_line, run, run_program
+from .parts import with_rows
 
 NEW = "6"  # an unseen digit; the last class of the data set here
 
@@ -37,17 +38,8 @@ def reordered() -> Dataset:
 def without_the_new_class() -> Dataset:
     whole = reordered()
     kept = np.flatnonzero(whole.labels != len(whole.classes) - 1)
-    return replace(
-        whole,
-        features=whole.features[kept],
-        labels=whole.labels[kept],
-        semantics=whole.semantics[:-1],
-        classes=whole.classes[:-1],
-        splits={
-            name: np.searchsorted(kept, split[np.isin(split, kept)])
-            for name, split in whole.splits.items()
-        },
-    )
+    part = with_rows(whole, kept)
+    return replace(part, semantics=whole.semantics[:-1], classes=whole.classes[:-1])
 
 
 @pytest.fixture(scope="module")

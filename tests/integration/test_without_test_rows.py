@@ -18,6 +18,7 @@ from gzsl_dist.leaderboard import main as leaderboard
 from gzsl_dist.run.result import Result
 
 from .commands import SMALL, run
+from .parts import with_rows
 
 NOTE = "no test rows of unseen classes"
 
@@ -28,15 +29,7 @@ def without(*names: str) -> Dataset:
     kept = np.setdiff1d(
         np.arange(len(digits.labels)), np.concatenate([digits.splits[name] for name in names])
     )
-    return replace(
-        digits,
-        features=digits.features[kept],
-        labels=digits.labels[kept],
-        splits={
-            name: np.searchsorted(kept, rows[np.isin(rows, kept)])
-            for name, rows in digits.splits.items()
-        },
-    )
+    return with_rows(digits, kept)
 
 
 @pytest.fixture(scope="module")
