@@ -48,8 +48,8 @@ def explanations(result: Result) -> list[str]:
         return []
     lines = [
         f"U, S: top-1 of {unseen} unseen and {seen} seen classes, all competing (chance level "
-        f"{100 / (seen + unseen):.1f}); H: their harmonic mean; T1: unseen classes among "
-        f"themselves (chance level {100 / unseen:.1f}); AUSUC: area under S against U",
+        f"{_chance(seen + unseen)}); H: their harmonic mean; T1: unseen classes among "
+        f"themselves (chance level {_chance(unseen)}); AUSUC: area under S against U",
     ]
     if result.calibration["mode"] != "none":
         lines.append(
@@ -65,3 +65,9 @@ def explanations(result: Result) -> list[str]:
             "T1 and AUSUC show what it knows"
         )
     return lines
+
+
+def _chance(classes: int) -> str:
+    """Percent, not rounded to 0 where classes are many."""
+    level = 100 / classes
+    return f"{level:.1f}" if level >= 0.1 else f"{level:.2g}"

@@ -149,6 +149,8 @@ def test_a_training_has_the_baseline_of_its_data_beside_it(
     assert "chance level 33.3" in printed
     fewer = replace(trained, class_counts={"seen": 7, "unseen": 13})
     assert "chance level 7.7" in " ".join(explanations(fewer)), "classes without test rows compete"
+    many = replace(trained, class_counts={"seen": 19000, "unseen": 1000})
+    assert "chance level 0.005)" in " ".join(explanations(many))
     shutil.rmtree(tmp_path / "wgan")
     assert run(method="wgan", train=small, evaluation=without).baseline is None
     shutil.rmtree(tmp_path / "wgan")
