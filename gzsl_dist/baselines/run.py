@@ -85,10 +85,11 @@ def measured_baseline(dataset: Dataset, problem: Problem, config: Config) -> dic
     of more rows than fit in memory, or without test rows.
     """
     method = config.evaluation.baseline
-    is_wanted = method != "none" and config.method not in BASELINES and problem.is_measured
+    if method == "none" or config.method in BASELINES or not problem.is_measured:
+        return None
     rows = max(len(problem.train), len(problem.seen) + len(problem.unseen))
-    fits = fits_in_memory(VALUE_BYTES * rows * problem.feature_dim)
-    if not (is_wanted and fits) or len(problem.classes) > MOST_CLASSES:
+    size = VALUE_BYTES * rows * problem.feature_dim
+    if len(problem.classes) > MOST_CLASSES or not fits_in_memory(size):
         return None
     evaluation = config.evaluation.model_copy(update={"calibration": "validation"})
     settings = config.model_copy(update={"method": method, "evaluation": evaluation})

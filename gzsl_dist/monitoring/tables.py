@@ -52,12 +52,10 @@ def explanations(result: Result) -> list[str]:
         f"themselves (chance level {_chance(unseen)}); AUSUC: area under S against U",
     ]
     if result.calibration["mode"] != "none":
+        by_validation = result.calibration["mode"] == "validation"
         lines.append(
             f"calibrated: seen classes' log-probabilities less {result.calibration['factor']:.3f}, "
-            "as validation classes chose"
-            if result.calibration["mode"] == "validation"
-            else f"calibrated: seen classes' log-probabilities less "
-            f"{result.calibration['factor']:.3f}, as given"
+            + ("as validation classes chose" if by_validation else "as given")
         )
     if result.raw.get("U") == 0 and result.T1:
         lines.append(
