@@ -20,7 +20,9 @@ from .shell import ROOT, commands_of
 
 PAGE = (ROOT / "docs" / "extend.md").read_text()
 FILES = dict(re.findall(r"`(\w+\.\w+)`[^\n`]*:\n\n```\w+\n(.*?)```", PAGE, re.DOTALL))
-INSTALL, RUN = re.findall(r"\n\n((?:    .*\n)+)", re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL))
+INSTALL, PROVE, RUN = re.findall(
+    r"\n\n((?:    .*\n)+)", re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
+)
 FOR_FREE = """
 import sys
 import pytest
@@ -41,6 +43,7 @@ def test_every_block_is_a_file_or_a_command() -> None:
     assert set(FILES) == {*made, "pyproject.toml", "mine.yaml"}
     assert PAGE.count("```") == 2 * len(FILES)
     assert INSTALL == "    pip install -e .\n"
+    assert PROVE.startswith("    pytest tests/distributed/test_gradients.py")
 
 
 def test_a_loss_a_metric_and_a_data_set_of_a_user(tmp_path: Path) -> None:
