@@ -109,15 +109,14 @@ def write_raw(path: Path, info: BankInfo, make: Callable[[slice], dict[str, Tens
 
 def writing(folder: Path, options: argparse.Namespace) -> None:
     info, make = toy_info(options.gib, options.width), cheap(options.width)
-    size, seconds = info.rows * info.row_bytes, {"h5py": [], "bank": []}
+    size = info.rows * info.row_bytes
+    seconds: dict[str, list[float]] = {"h5py": [], "bank": []}
     for _ in range(options.repeat):
         raw = folder / "raw.h5"
-        seconds["h5py"].append(timed(lambda raw=raw: write_raw(raw, info, make)))
+        seconds["h5py"].append(timed(partial(write_raw, raw, info, make)))
         raw.unlink()
         bank = folder / "bank.h5"
-        seconds["bank"].append(
-            timed(lambda bank=bank: write_bank(bank, info, make, ALONE, overwrite=True))
-        )
+        seconds["bank"].append(timed(partial(write_bank, bank, info, make, ALONE, overwrite=True)))
         if len(seconds["bank"]) < options.repeat:
             remove_banks(folder)
     tell("write, generator of negligible cost", size, seconds, 0.8)
@@ -219,7 +218,7 @@ def compression(folder: Path, options: argparse.Namespace) -> None:
             size = sum(file.stat().st_size for file in folder.glob("bank.*"))
             forget(folder)
             with BankReader(bank) as reader:
-                read = timed(lambda reader=reader: list(reader.blocks(dtype=None)))
+                read = timed(partial(list, reader.blocks(dtype=None)))
             remove_banks(folder)
             print(
                 f"  {name:4}: {raw / size:5.2f} x smaller, written at {raw / write / 1e6:4.0f} "

@@ -17,9 +17,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import scaling
+
+if TYPE_CHECKING:
+    from gzsl_dist.config import Config
+    from gzsl_dist.data.problem import Problem
+    from gzsl_dist.distributed.processes import DistributedContext
+    from gzsl_dist.models.networks import Networks
+
+T = TypeVar("T")
 
 
 def main(arguments: list[str]) -> int:
@@ -58,7 +66,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def load(run: Path, data: str | None) -> tuple[Any, Any, Any]:
+def load(run: Path, data: str | None) -> tuple[Networks, Problem, Config]:
     """Networks of the newest checkpoint of a run's selection, and its problem."""
     import torch
 
@@ -75,14 +83,18 @@ def load(run: Path, data: str | None) -> tuple[Any, Any, Any]:
     problem = selection_problem(dataset, config)
     networks = networks_for(problem, config).to(torch.device("cpu"))
     found = checkpoint.checkpoints(RunFiles(run).folds(1)[0].checkpoints)[-1]
-    made = compatibility(problem, config, dataset.fingerprint)
+    made = compatibility(problem.sizes, config, dataset.fingerprint)
     saved = checkpoint.load(found, made, optimizers=False)
     checkpoint.restore(found, saved, networks, averaged=True)
     return networks, problem, config
 
 
 def ours(
-    networks: Any, problem: Any, config: Any, options: argparse.Namespace, parts: dict[str, float]
+    networks: Networks,
+    problem: Problem,
+    config: Config,
+    options: argparse.Namespace,
+    parts: dict[str, float],
 ) -> dict[str, float]:
     from gzsl_dist.evaluation.score import fit_classifier, score_problem
     from gzsl_dist.evaluation.selection import validation_figures
@@ -95,12 +107,16 @@ def ours(
         "score",
         lambda: score_problem(networks, classifier, problem, config.evaluation, alone),
     )
-    found = timed(parts, "curve", lambda: validation_figures(scored.seen, scored.unseen))
+    found = timed(parts, "curve", lambda: validation_figures([scored], config.evaluation))
     return {name.removeprefix("validation/"): value for name, value in found.items()}
 
 
 def usual(
-    networks: Any, problem: Any, config: Any, options: argparse.Namespace, parts: dict[str, float]
+    networks: Networks,
+    problem: Problem,
+    config: Config,
+    options: argparse.Namespace,
+    parts: dict[str, float],
 ) -> dict[str, float]:
     """The usual loop; rows are embedded once, though, not once a mini-batch."""
     import torch
@@ -160,7 +176,7 @@ def usual(
     return timed(parts, "curve", curve)
 
 
-def rate_of_synthesis(networks: Any, problem: Any, config: Any) -> None:
+def rate_of_synthesis(networks: Networks, problem: Problem, config: Config) -> None:
     """Synthesis beside the generator's products alone, interleaved."""
     import torch
     from matrix_products import runner, synthesis
@@ -184,7 +200,7 @@ def rate_of_synthesis(networks: Any, problem: Any, config: Any) -> None:
     print(f"synthesis: {rate:.2f} of the rate of the generator's products alone (goal: 0.8)")
 
 
-def synthesized(networks: Any, problem: Any, config: Any) -> Any:
+def synthesized(networks: Networks, problem: Problem, config: Config) -> Any:
     """Synthetic rows of all unseen classes, in memory."""
     from gzsl_dist.evaluation.synthetic import synthetic_rows
 
@@ -192,7 +208,7 @@ def synthesized(networks: Any, problem: Any, config: Any) -> Any:
         return rows
 
 
-def processes() -> Any:
+def processes() -> DistributedContext:
     import torch
 
     from gzsl_dist.distributed.processes import DistributedContext
@@ -200,7 +216,7 @@ def processes() -> Any:
     return DistributedContext(0, 1, torch.device("cpu"))
 
 
-def timed(parts: dict[str, float], name: str, action: Callable[[], Any]) -> Any:
+def timed(parts: dict[str, float], name: str, action: Callable[[], T]) -> T:
     started = time.process_time()
     result = action()
     parts[name] = time.process_time() - started

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import scaling
@@ -207,7 +208,7 @@ def batches(repeats: int) -> Line:
             seed=0,
             device=torch.device("cpu"),
         )
-        line.measured.append(lowest(lambda source=source: source.batch(0), repeats))
+        line.measured.append(lowest(partial(source.batch, 0), repeats))
         line.expected.append(1.0)
     return line
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gzsl_dist.config import Config
+    from gzsl_dist.config.loss import SideWeights
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ def layer(
     return products
 
 
-def critic_products(config: Any, shape: Any, batch: int) -> list[Product]:
+def critic_products(config: Config, shape: Any, batch: int) -> list[Product]:
     """Products of a critic step: synthesis without gradient, critic, embedding and its losses."""
     sizes, weights = config.model, config.loss.critic
     few = min(batch, shape.classes)  # a class's part of a layer, once for each class or row
@@ -47,12 +51,12 @@ def critic_products(config: Any, shape: Any, batch: int) -> list[Product]:
         Product("penalty", batch, hidden, width),
         Product("penalty: gradient of weights", hidden, batch, width, True),
     ]
-    if weights.any:
+    if weights.active():
         products += layer("embedding", batch, width, sizes.embedding_dim, **both)
     return products + contrast_products(config, shape, batch, weights, trained=True)
 
 
-def generator_products(config: Any, shape: Any, batch: int) -> list[Product]:
+def generator_products(config: Config, shape: Any, batch: int) -> list[Product]:
     """Products of a generator step: through the frozen critic, embedding and losses."""
     sizes, weights = config.model, config.loss.generator
     few = min(batch, shape.classes)
@@ -63,14 +67,14 @@ def generator_products(config: Any, shape: Any, batch: int) -> list[Product]:
         *layer("critic, rows", batch, width, sizes.critic_hidden, **frozen),
         Product("critic, classes", few, shape.semantic_dim, sizes.critic_hidden),
     ]
-    if weights.any:
+    if weights.active():
         products += layer("embedding", batch, width, sizes.embedding_dim, **frozen)
-    if weights.instance:
+    if "instance" in weights.active():
         products.append(Product("embedding of real rows", batch, width, sizes.embedding_dim))
     return products + contrast_products(config, shape, batch, weights, trained=False)
 
 
-def synthesis(config: Any, shape: Any, batch: int, few: int, *, weight: bool) -> list[Product]:
+def synthesis(config: Config, shape: Any, batch: int, few: int, *, weight: bool) -> list[Product]:
     hidden = config.model.generator_hidden
     return [
         *layer(
@@ -91,7 +95,7 @@ def synthesis(config: Any, shape: Any, batch: int, few: int, *, weight: bool) ->
 
 
 def contrast_products(
-    config: Any, shape: Any, batch: int, weights: Any, *, trained: bool
+    config: Config, shape: Any, batch: int, weights: SideWeights, *, trained: bool
 ) -> list[Product]:
     """Products of projection, prototypes, instances and comparator; its pairs are no product."""
     sizes, classes = config.model, shape.classes
@@ -99,9 +103,9 @@ def contrast_products(
     last = {"weight": trained, "inputs_too": False}
     wide, narrow = sizes.embedding_dim, sizes.projection_dim
     products = []
-    if weights.prototype or weights.instance:
+    if "prototype" in weights.active() or "instance" in weights.active():
         products += layer("projection", batch, wide, narrow, **whole)
-    if weights.prototype:
+    if "prototype" in weights.active():
         between = sizes.prototype_hidden
         products += layer("prototypes, hidden", classes, shape.semantic_dim, between, **last)
         products += layer(
@@ -111,7 +115,7 @@ def contrast_products(
         products.append(Product("prototypes by rows: gradient of rows", batch, classes, narrow))
         if trained:
             products.append(Product("prototypes by rows: of prototypes", classes, batch, narrow))
-    if weights.instance:
+    if "instance" in weights.active():
         rows = batch if trained else 2 * batch  # the generator's also meet real rows
         if not trained:
             products.append(Product("projection of real rows", batch, wide, narrow))
@@ -120,7 +124,7 @@ def contrast_products(
             Product(f"rows by rows: gradient of {which}", batch, rows, narrow)
             for which in ("anchors", "others")
         ]
-    if weights.comparator:
+    if "comparator" in weights.active():
         between = sizes.comparator_hidden
         products += layer("comparator, rows", batch, wide, between, **whole)
         products += layer("comparator, classes", classes, shape.semantic_dim, between, **last)

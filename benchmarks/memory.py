@@ -11,6 +11,7 @@ import argparse
 import multiprocessing
 import os
 import sys
+from collections.abc import Callable
 
 import scaling
 import step
@@ -70,13 +71,15 @@ def growth(name: str, method: str, batch: int, side: str, published: bool) -> in
     trainer = Trainer(
         problem, config, DistributedContext(0, 1, torch.device("cpu")), LocalStrategy()
     )
-    run = trainer.critic_step if side == "critic" else trainer.generator_step
+    run: Callable[[int], object] = trainer.critic_step
+    if side == "generator":
+        run = trainer.generator_step
     if published:
         run = step.published_step(trainer, config, side)
     whole = trainer.draw(0)
     fields = dataclasses.asdict(whole)
     small = type(whole)(**{field: values[:2] for field, values in fields.items()})
-    trainer.draw = lambda draw: whole if draw else small  # type: ignore[method-assign]
+    trainer.draw = lambda number: whole if number else small  # type: ignore[method-assign]
     run(0)
     before = peak_bytes()
     run(1)

@@ -43,7 +43,9 @@ class PublishedForm(nn.Module):
             nn.LeakyReLU(0.2),
             linear(critic.output.weight, critic.output.bias),
         )
-        self.embed = self.project = self.comparator = None
+        self.embed: Any = None
+        self.project: Any = None
+        self.comparator: Any = None
         if networks.embedding is not None:
             embed, project = networks.embedding.embed, networks.embedding.project
             self.embed = nn.Sequential(linear(embed.weight, embed.bias), nn.ReLU())
@@ -64,16 +66,18 @@ class PublishedForm(nn.Module):
         return [value for value in self.parameters() if all(value is not other for other in own)]
 
     def synthesize(self, batch: Any) -> Tensor:
-        return self.generator(torch.cat([batch.noise, self.semantics[batch.labels]], dim=1))
+        fake: Tensor = self.generator(torch.cat([batch.noise, self.semantics[batch.labels]], dim=1))
+        return fake
 
     def score(self, features: Tensor, labels: Tensor) -> Tensor:
-        return self.critic(torch.cat([features, self.semantics[labels]], dim=1))[:, 0]
+        scores: Tensor = self.critic(torch.cat([features, self.semantics[labels]], dim=1))
+        return scores[:, 0]
 
     def critic_loss(self, batch: Any) -> Tensor:
         with torch.no_grad():
             fake = self.synthesize(batch)
         real_scores = self.score(batch.features, batch.labels)
-        loss = self.score(fake, batch.labels).mean() - real_scores.mean()
+        loss: Tensor = self.score(fake, batch.labels).mean() - real_scores.mean()
         mixed = (batch.mix * batch.features + (1 - batch.mix) * fake).requires_grad_(True)
         (gradient,) = torch.autograd.grad(
             self.score(mixed, batch.labels).sum(), mixed, create_graph=True
@@ -113,7 +117,8 @@ class PublishedForm(nn.Module):
         scores = self.comparator(pairs.flatten(0, 1)).view(rows, classes)
         relevance = cross_entropy(scores / self.loss.comparator_temperature, labels)
         similar = supervised_contrast(projected, instances, self.loss.instance.temperature)
-        return weights.comparator * relevance + weights.instance * similar
+        contrast: Tensor = weights.comparator * relevance + weights.instance * similar
+        return contrast
 
 
 def supervised_contrast(projected: Tensor, labels: Tensor, temperature: float) -> Tensor:

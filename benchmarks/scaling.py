@@ -56,7 +56,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    integer = {"type": int, "metavar": "N"}
+    integer: Any = {"type": int, "metavar": "N"}
     parser.add_argument("--config", default=str(ROOT / "configs" / "cub_cpu.yaml"), metavar="FILE")
     parser.add_argument("--method", help="another method than the configuration's")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
@@ -86,10 +86,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 def measure(options: argparse.Namespace, strategy: str, world_size: int) -> dict[str, float]:
     """The slowest process's figures, from new processes."""
-    import torch.multiprocessing as multiprocessing
+    from torch.multiprocessing.spawn import spawn
 
     with tempfile.TemporaryDirectory() as folder:
-        multiprocessing.spawn(work, args=(options, strategy, world_size, folder), nprocs=world_size)
+        spawn(work, args=(options, strategy, world_size, folder), nprocs=world_size)
         found = [json.loads((Path(folder) / f"{rank}").read_text()) for rank in range(world_size)]
     slowest: dict[str, float] = min(found, key=lambda figure: figure["rows_per_second"])
     return slowest
