@@ -1,5 +1,8 @@
 """Fifty steps on CUB-shaped data: every strategy at 1, 2 and 4 processes against plain code.
 
+DeepSpeed's strategies take fifty steps at 2 processes, and the five that are compared more sharply
+at 1 and 4.
+
 In float64 the runs agree to 1e-9 with plain code at any number of processes. DeepSpeed works in
 float32 only. There sums of the same numbers in another order differ in the last bit: after 5
 steps, 15 updates, that is still 2e-7, and the tolerance 1e-5. Later a pre-activation near zero
@@ -91,7 +94,8 @@ def train(processes: DistributedContext) -> dict[str, Run]:
         trainer = Trainer(problem(), config, processes, choose_strategy(config.train, processes))
         pending = PendingLosses(processes, 1, [])
         runs[name] = {}
-        for step in range(STEPS):
+        short = name.startswith("zero") and processes.world_size != 2
+        for step in range(EARLY if short else STEPS):
             pending.parts.append(trainer.train_step(step))
             if step + 1 in (EARLY, STEPS):
                 weights = copied(trainer.consolidated_networks().state_dict())
@@ -164,7 +168,9 @@ def test_fifty_steps_equal_plain_code(world_size: int, plain_runs: dict[str, Run
     for strategy in STRATEGIES:
         run = runs[strategy]
         assert difference(run[EARLY], single[EARLY]) < 1e-5, strategy
-        assert difference(run[STEPS], double[STEPS]) < 2e-2, strategy
+        if STEPS in run:
+            assert difference(run[STEPS], double[STEPS]) < 2e-2, strategy
+    assert all(STEPS in runs[name] for name in (STRATEGIES if world_size == 2 else ("auto",)))
 
 
 def difference(ours: Snapshot, theirs: Snapshot) -> float:
