@@ -27,7 +27,9 @@ source "$clone/cluster/environment.sh"
 source "$clone/cluster/dry_run.sh"
 
 fail() { # CODE TEXT: the one-line reason, last in the log
-    echo "error: $2" >&2
+    local prefix="error: "
+    [ "$1" -ne 75 ] || prefix="" # stopped after saving
+    echo "$prefix$2" >&2
     exit "$1"
 }
 

@@ -110,12 +110,12 @@ def machine() -> Iterator[tuple[str, str]]:
 
 def data_files(folder: Path) -> Iterator[tuple[str, str]]:
     """The prepared data sets of a folder, with their sizes or what is wrong."""
-    from gzsl_dist.planning.shapes import shape_of_data
+    from gzsl_dist.planning.shapes import opened, shape_of
 
     yield "data", "digits (embedded)"
     for path in sorted([*folder.glob("*.h5"), *folder.glob("*/dataset.h5")]):
         try:
-            shape = shape_of_data(str(path))
+            shape = shape_of(opened(str(path)))
         except InputError as error:
             yield "", str(error)
         else:

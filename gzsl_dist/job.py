@@ -1,8 +1,9 @@
 """Check what a cluster job is about to run, before it takes the GPUs: ``python -m gzsl_dist.job``.
 
-Takes the trainer's own options. Prints the run directory; wrong settings, missing data and missing
-packages end it with exit code 2 and one line. With --choose-config, it prints the first of these
-configuration files whose data are there, or the first. `cluster/job.sh` calls it.
+Takes the trainer's own options. Prints the run directory; wrong settings, missing data, missing
+packages and a run directory of another run end it with exit code 2 and one line. With
+--choose-config, it prints the first of these configuration files whose data are there, or the
+first. `cluster/job.sh` calls it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from gzsl_dist.config.command_line import (
     config_from_arguments,
     setting_fields,
 )
-from gzsl_dist.config.files import read_settings
+from gzsl_dist.config.files import check_start, read_settings
 from gzsl_dist.config.run_names import run_name
 from gzsl_dist.errors import InputError
 
@@ -33,7 +34,8 @@ def main(arguments: list[str]) -> int:
     parser.usage = "%(prog)s [--config FILE] [--section.key VALUE ...]"
     add_setting_arguments(parser)
     parser.add_argument("--choose-config", metavar="FILE", nargs="+", help="choose a configuration")
-    if os.environ.get("GZSL_MODULE") == "gzsl_dist.verify":  # whose own option this is
+    verifies = os.environ.get("GZSL_MODULE") == "gzsl_dist.verify"
+    if verifies:  # whose own option this is
         parser.add_argument("--json", action="store_true", help="print the table as JSON")
     known, unknown = parser.parse_known_args(arguments)
     if known.choose_config:
@@ -49,6 +51,8 @@ def main(arguments: list[str]) -> int:
     check_packages(config.train.strategy)
     check_data(config.data.path)
     check_writable(directory)
+    if not verifies:
+        check_start(directory, config)
     print(directory)
     return 0
 

@@ -1,6 +1,6 @@
 """Many runs from one YAML file: ``python -m gzsl_dist.sweep COMMAND SWEEP.yaml``.
 
-plan     what would run, and the line that submits it to Slurm
+plan     what would run, and what would be refused; also `run --dry-run`
 run      run it here, --jobs at a time; tasks that are done are skipped
 status   which tasks are done, running, failed, missing
 collect  mean and 95 % interval over seeds; --out FILE.csv, .md, .json, .png or .html
@@ -29,6 +29,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--jobs", type=positive_integer, default=None, metavar="N", help="at a time, with run [1]"
     )
+    parser.add_argument("--dry-run", action="store_true", help="with run: plan alone")
     parser.add_argument(
         "--out", type=Path, action="append", metavar="FILE", help="with collect; may be repeated"
     )
@@ -36,15 +37,22 @@ def main(arguments: list[str]) -> int:
     for name, command in (("number", "task"), ("jobs", "run"), ("out", "collect")):
         if getattr(options, name) is not None and options.command != command:
             raise InputError(f"{name} goes with {command}, not with {options.command}")
+    if options.dry_run and options.command not in ("run", "plan"):
+        raise InputError(f"--dry-run goes with run, not with {options.command}")
 
+    from gzsl_dist.config.files import check_start
     from gzsl_dist.sweeps.plan import read_sweep
+    from gzsl_dist.sweeps.status import print_status, status_of
 
     tasks = read_sweep(options.sweep)
-    if options.command == "plan":
+    if options.command == "plan" or options.dry_run:
         for task in tasks:
             print(f"{task.index:4d}  {task.directory}  {shlex.join(task.arguments)}")
         last = len(tasks) - 1
         print(f"{len(tasks)} tasks; sbatch --array=0-{last} cluster/sweep.sbatch {options.sweep}")
+        for task in tasks:
+            if status_of(task).state not in ("done", "running"):  # those are skipped
+                check_start(task.directory, task.config)
     elif options.command == "count":
         print(len(tasks))
     elif options.command == "task":
@@ -60,8 +68,6 @@ def main(arguments: list[str]) -> int:
 
         LocalRunner(tasks, options.jobs or 1).run()
     elif options.command == "status":
-        from gzsl_dist.sweeps.status import print_status, status_of
-
         print_status([status_of(task) for task in tasks])
     else:
         from gzsl_dist.results.forms import report_sweep

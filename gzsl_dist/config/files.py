@@ -9,10 +9,11 @@ from typing import Any
 import yaml
 
 from gzsl_dist.config import yaml_text
-from gzsl_dist.config.nested import nested
-from gzsl_dist.config.tree import Config
+from gzsl_dist.config.nested import flat, nested
+from gzsl_dist.config.tree import Config, is_free_to_differ
 from gzsl_dist.errors import InputError
 from gzsl_dist.run.files import RunFiles
+from gzsl_dist.run.state import lock_run
 
 
 def to_yaml(config: Config) -> str:
@@ -99,3 +100,47 @@ def read_run_config(run: Path) -> Config:
         ) from None
     # a run that was moved or copied must not write to the place that it was trained in
     return config.model_copy(update={"run": config.run.model_copy(update={"dir": str(run)})})
+
+
+def check_run_directory(directory: Path, config: Config) -> None:
+    """See that a run directory is new or holds an earlier start of this very run.
+
+    Raises:
+        InputError: it belongs to another configuration; all settings that differ are named.
+    """
+    files = RunFiles(directory)
+    remedy = "use another --run.dir, or --train.resume never, which moves that run aside"
+    if not files.config.exists():
+        if remains := files.remains:
+            raise InputError(
+                f"run directory {directory} holds {remains[0].name} of a run without its "
+                f"config.yaml; {remedy}"
+            )
+        return
+    ours, theirs = flat(config.model_dump()), flat(read_run_config(directory).model_dump())
+    different = [
+        f"{name} = {theirs.get(name)}, not {value}"
+        for name, value in ours.items()
+        if theirs.get(name) != value and not is_free_to_differ(name)
+    ]
+    if different:
+        told = "; ".join(different)
+        raise InputError(f"run directory {directory} holds a run with {told}; {remedy}")
+
+
+def check_start(directory: Path, config: Config) -> str:
+    """What a start would do with its run directory, for people; for dry runs: nothing is written.
+
+    Raises:
+        InputError: what the run would refuse: another run's directory, or another job in it.
+    """
+    files = RunFiles(directory)
+    if files.lock.exists():
+        lock_run(directory).close()
+    earlier = files.config.exists() or bool(files.remains)
+    if config.train.resume == "never":
+        return "the earlier run there is moved aside" if earlier else "new"
+    check_run_directory(directory, config)
+    if files.result.exists():
+        return "finished already"
+    return "an earlier start is resumed" if earlier else "new"

@@ -14,9 +14,28 @@ from torch import Tensor
 from gzsl_dist.data.draws import Stream, normals, permutation, uniforms
 from gzsl_dist.data.memory import fits_in_memory
 from gzsl_dist.data.problem import Rows
+from gzsl_dist.errors import InputError
 
 AHEAD = 4
 """Draws that are made while a GPU works; beside a CPU's training, one."""
+
+
+MOST_REPEATS = 10
+"""How often a batch may hold a training row."""
+
+
+def check_batch_size(batch_size: int, rows: int) -> None:
+    """Refuse a batch that is many times the training rows: its step takes as much longer.
+
+    Raises:
+        InputError: rows would be in it more than `MOST_REPEATS` times.
+    """
+    if batch_size > MOST_REPEATS * rows:
+        raise InputError(
+            f"train.batch_size {batch_size} is {batch_size // rows} times the {rows} training "
+            f"rows: a step would take about {batch_size // rows} times as long as one with all "
+            f"rows, and repeat them; use at most {MOST_REPEATS * rows}"
+        )
 
 
 @dataclass(frozen=True)

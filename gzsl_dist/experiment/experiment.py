@@ -18,12 +18,7 @@ from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier
 from gzsl_dist.evaluation.details import write_details
-from gzsl_dist.evaluation.oracle import (
-    best_on_test,
-    count_reads,
-    note_early_read,
-    oracle_figures,
-)
+from gzsl_dist.evaluation.oracle import best_on_test, count_reads, note_early_read, oracle_figures
 from gzsl_dist.evaluation.result import result_of
 from gzsl_dist.evaluation.score import fit_classifier, score_problem
 from gzsl_dist.evaluation.scored import ScoredProblem
@@ -102,6 +97,7 @@ class Experiment:
         config, processes, files = self.config, self.processes, self.files
         path = files.selection if files else None
         if config.method in BASELINES:
+            log_rank0(processes, f"{config.method}: choosing its settings on validation classes")
             return processes.run_on_rank0(lambda: choose_penalties(self.dataset, config, path))
         if not needs_validation(config.evaluation):
             return fixed(config.train.steps, config.evaluation, self.dataset.fingerprint)
@@ -159,6 +155,7 @@ class Experiment:
         else:
             networks = self._train(problem, selection)
             self.guard.end_training()
+            log_rank0(self.processes, f"fitting the classifier of {len(problem.classes)} classes")
             classifier = fit_classifier(networks, problem, config, self.processes)
         model = assemble(networks, classifier, problem, self.dataset, config, selection)
         if files and networks is not None:
@@ -175,6 +172,8 @@ class Experiment:
         config, processes, files = self.config, self.processes, self.files
         problem, classifier, networks = fitted.problem, fitted.classifier, fitted.networks
         assert files is not None, "only a run has test rows"
+        rows = len(problem.seen) + len(problem.unseen)
+        log_rank0(processes, f"measuring {rows} test rows, and how well classes keep apart")
         strategy, summary = "closed form", None
         if isinstance(classifier, Candidate):
             scored = processes.run_on_rank0(lambda: score_rows(classifier, problem))
@@ -198,6 +197,8 @@ class Experiment:
             seconds=time.monotonic() - started,
             fit=summary,
         )
+        if networks is not None:
+            log_rank0(processes, f"evaluation.baseline {config.evaluation.baseline}, and pictures")
         baseline = processes.run_on_rank0(lambda: measured_baseline(self.dataset, problem, config))
         result = dataclasses.replace(
             result,

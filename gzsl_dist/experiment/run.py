@@ -7,6 +7,8 @@ from pathlib import Path
 
 from gzsl_dist.config import Config
 from gzsl_dist.config.nested import flat
+from gzsl_dist.config.presets import BASELINES
+from gzsl_dist.data.batches import check_batch_size
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.features import StoredFeatures
 from gzsl_dist.data.load import load_dataset
@@ -53,6 +55,9 @@ def run(config: Config, processes: DistributedContext, stop: StopSignal) -> Resu
     dataset = processes.run_on_all_ranks(
         lambda: load_dataset(config.data.path, config.data.in_memory)
     )
+    if config.method not in BASELINES:
+        rows = len(dataset.splits["trainval"])
+        processes.run_on_rank0(lambda: check_batch_size(config.train.batch_size, rows))
     processes.agree(
         {
             f"data.path {config.data.path}": f"{dataset.name} of fingerprint "

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from gzsl_dist.config import Config
+from gzsl_dist.config.files import check_start
 from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.distributed.launch_environment import is_reporting_process
 from gzsl_dist.errors import InputError
+
+if TYPE_CHECKING:
+    from gzsl_dist.data.dataset import Dataset
 
 DEFAULT_WORLD_SIZES = "1,2,4,8"
 
@@ -18,7 +23,8 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--dry-run",
         action="store_true",
-        help="train nothing; print what each process would hold and send in one step",
+        help="start and write nothing: print what would run, with what each process would hold and "
+        "send in one step; an error where the run would be refused",
     )
     group.add_argument(
         "--plan.world-size",
@@ -35,27 +41,56 @@ def add_plan_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def print_plan(config: Config, arguments: argparse.Namespace) -> None:
-    """Print the table of a dry run.
+    """Print what would run: the table of a dry run, and how its run directory would be begun.
+
+    With ``--plan.shape``, a plan for other machines, neither data nor run directory are looked at.
 
     Raises:
-        InputError: a wrong option, or the data set's sizes cannot be read.
+        InputError: a wrong option, the data set's sizes cannot be read, or the run would be
+            refused.
     """
-    if config.method in BASELINES:
-        raise InputError(f"--dry-run: {config.method} trains no networks; there is nothing to plan")
-    from gzsl_dist.planning.shapes import shape_of_data, shape_of_option
+    from gzsl_dist.planning.shapes import opened, shape_of, shape_of_option
 
     text, given = arguments.plan_world_size, arguments.plan_shape
     sizes = world_sizes(DEFAULT_WORLD_SIZES if text is None else text)
     if text is None:
         sizes = [size for size in sizes if size <= config.train.batch_size]
-    shape = shape_of_data(config.data.path) if given is None else shape_of_option(given)
-    from gzsl_dist.planning.plan import check_world_size, make_plan
-    from gzsl_dist.planning.table import plan_table
+    dataset = opened(config.data.path) if given is None else None
+    shape = shape_of_option(given) if dataset is None else shape_of(dataset)
+    lines = []
+    if config.method in BASELINES:
+        lines.append(f"{config.method}: closed form, by one process; there is no step to plan")
+    else:
+        from gzsl_dist.data.batches import check_batch_size
+        from gzsl_dist.planning.plan import check_world_size, make_plan
+        from gzsl_dist.planning.table import plan_table
 
-    for size in sizes:
-        check_world_size(config, size)
+        if dataset is not None:  # to plan such a batch takes minutes too
+            check_batch_size(config.train.batch_size, shape.rows)
+        for size in sizes:
+            check_world_size(config, size)
+        if is_reporting_process():
+            plans = [make_plan(config, shape, size) for size in sizes]
+            lines.append(plan_table(config, shape, plans))
     if is_reporting_process():  # under a launcher, one table is enough
-        print(plan_table(config, shape, [make_plan(config, shape, size) for size in sizes]))
+        print(*lines, sep="\n", flush=True)
+        if dataset is not None:
+            print(f"run directory {config.run_dir}: {_check_run(config, dataset)}")
+
+
+def _check_run(config: Config, dataset: Dataset) -> str:
+    """What `gzsl_dist.experiment.run` checks before it trains; how the run would start."""
+    from gzsl_dist.training.callbacks import callback_classes
+    from gzsl_dist.training.resume import check_start as check_checkpoints
+    from gzsl_dist.training.resume import earlier_checkpoints
+
+    how = check_start(config.run_dir, config)
+    if config.method not in BASELINES:
+        callback_classes(config.train.callbacks)
+        earlier_checkpoints(config.train.resume)
+        if config.train.resume != "never":
+            check_checkpoints(config.run_dir, dataset, config)
+    return how
 
 
 def check_plan_arguments(arguments: argparse.Namespace) -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gzsl_dist.errors import InputError
+
+if TYPE_CHECKING:
+    from gzsl_dist.data.dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ def shape_of_option(text: str) -> DataShape:
     return DataShape(classes, features, semantics, rows)
 
 
-def shape_of_data(path: str) -> DataShape:
-    """Of the data set that `data.path` names, whose features are not read.
+def opened(path: str) -> Dataset:
+    """The data set that `data.path` names, whose features are not read.
 
     Raises:
         InputError: it does not exist, or is no prepared data set.
@@ -46,12 +50,16 @@ def shape_of_data(path: str) -> DataShape:
     from gzsl_dist.data.load import load_dataset
 
     try:
-        dataset = load_dataset(path, in_memory="false")
+        return load_dataset(path, in_memory="false")
     except InputError as error:
         raise InputError(
             f"{error}, or give its sizes by --plan.shape CLASSES,D_X,D_A,ROWS (seen classes and "
             "training rows)"
         ) from None
+
+
+def shape_of(dataset: Dataset) -> DataShape:
+    """Of a data set."""
     rows = len(dataset.splits["trainval"])
     sizes = dataset.features.shape[1], dataset.semantics.shape[1]
     return DataShape(len(dataset.seen_classes), *sizes, rows)

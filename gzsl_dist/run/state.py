@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from gzsl_dist.errors import GzslError, InputError, InterruptedRunError, PreemptedError
-from gzsl_dist.files import atomic_write, read_json_object
+from gzsl_dist.files import atomic_write, exclusive_lock, read_json_object
 from gzsl_dist.run.files import RunFiles
 
 SILENT_SECONDS = 600.0
@@ -103,6 +104,31 @@ def is_alive(directory: Path, state: RunState) -> bool:
     except OSError:
         return True
     return False
+
+
+def lock_run(directory: Path) -> IO[str]:
+    """Keep other jobs out of a run directory as long as the file is open.
+
+    Raises:
+        InputError: another job is in it, or it cannot be written.
+    """
+    try:
+        return exclusive_lock(
+            RunFiles(directory).lock,
+            f"run directory {directory}",
+            busy=f"run directory {directory} is in use by another job; wait for it, or use another "
+            "--run.dir",
+            remedy="use a --run.dir on a file system with locks",
+        )
+    except OSError as error:
+        raise unwritable(directory, error) from None
+
+
+def unwritable(directory: Path, error: OSError) -> InputError:
+    """What is said of a run directory that the system refuses."""
+    return InputError(
+        f"run directory {directory}: cannot be written ({error.strerror}); choose another --run.dir"
+    )
 
 
 def _end(state: RunState, directory: Path, name: str, code: int, reason: str) -> None:

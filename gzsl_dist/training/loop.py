@@ -124,7 +124,7 @@ def fit(
         log_rank0(
             processes,
             f"{title}: the batch of {config.train.batch_size} is larger than the "
-            f"{len(problem.train)} training rows; rows repeat in it",
+            f"{len(problem.train)} training rows; rows repeat in it, a step takes longer",
         )
     callbacks: list[LoopCallback] = []
     if folder is not None:
@@ -184,6 +184,9 @@ def run_steps(
             figures["train/learning_rate"] = config.train.learning_rate
             if evaluating:
                 networks = trainer.evaluated_networks()
+                if validate is not None:
+                    text = f"{training.title}: measuring validation classes after step {step}"
+                    log_rank0(processes, text)
                 scored = validate(step, networks) if validate is not None else None
                 if scored is not None:
                     figures |= validation_figures([scored], config.evaluation)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+from gzsl_dist.distributed.launch_environment import is_reporting_process
 
 
 class StopSignal:
@@ -45,13 +50,28 @@ class StopSignal:
             raise KeyboardInterrupt
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.name = signal.Signals(number).name
+        name = signal.Signals(number).name
+        if self.name is None:
+            again = "; once more ends it at once" if number == signal.SIGINT else ""
+            when = "after this step" if self._in_steps else "at the next training step"
+            _acknowledge(f"{name}: stopping {when}, with a checkpoint{again}")
+        self.name = name
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        self._receive(number, frame)
         if not self._in_steps:
+            self.name = signal.Signals(number).name
             raise KeyboardInterrupt
+        self._receive(number, frame)
+
+
+def _acknowledge(text: str) -> None:
+    """Print a line, once for the job: a step may take minutes, and a person should not wait."""
+    if is_reporting_process():
+        start = "\n" if sys.stdout.isatty() else time.strftime("%H:%M:%S ")  # below a bar
+        # print may have been what the signal interrupted, and cannot be entered twice
+        with suppress(OSError):
+            os.write(1, f"{start}{text}\n".encode())
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from gzsl_dist.data.store import write_dataset
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.planning.plan import Plan, make_plan
-from gzsl_dist.planning.shapes import DataShape, shape_of_data, shape_of_option
+from gzsl_dist.planning.shapes import DataShape, opened, shape_of, shape_of_option
 from gzsl_dist.planning.table import amount, plan_table, size
 from gzsl_dist.planning.tracing import Sent
 from gzsl_dist.training import chunks
@@ -185,7 +185,7 @@ def test_sizes_of_a_data_file(tmp_path: Path) -> None:
     file = tmp_path / "dataset.h5"
     write_dataset(file, digits_dataset())
     for path in ("digits", str(file), str(tmp_path)):
-        assert shape_of_data(path) == DataShape(7, 64, 19, 1006)
+        assert shape_of(opened(path)) == DataShape(7, 64, 19, 1006)
     assert shape_of_option("150,2048,1024,7057") == DataShape(150, 2048, 1024, 7057)
 
 

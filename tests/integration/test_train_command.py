@@ -46,6 +46,16 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     assert "iapc on digits" in done.stdout
     assert "calibrated" in done.stdout
+    phases = (
+        "selection: measuring validation classes after step 12",
+        "training: step 12/12",
+        "fitting the classifier of 10 classes",
+        "measuring 791 test rows",
+        "evaluation.baseline nearest_prototype, and pictures",
+    )
+    places = [done.stdout.find(phase) for phase in phases]
+    assert -1 not in places, "no phase is silent"
+    assert places == sorted(places)
     return directory
 
 
@@ -333,8 +343,7 @@ def test_divergence_ends_with_3_and_names_loss_and_step(tmp_path: Path) -> None:
 
 def test_another_configuration_in_the_same_directory_is_refused(finished: Path) -> None:
     line = error_line(run("train", *SMALL, "--run.dir", finished, "--train.seed", 5))
-    assert "train.seed = 0, not 5" in line
-    assert "--run.dir" in line
+    assert "train.seed = 0, not 5; use another --run.dir, or --train.resume never" in line
 
 
 def test_no_write_permission() -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from gzsl_dist import job
+from gzsl_dist import job, sweep, train
+from gzsl_dist.config.command_line import config_from_arguments
+from gzsl_dist.config.files import to_yaml
+from gzsl_dist.errors import InputError
+from gzsl_dist.run.state import lock_run
 
 
 @pytest.mark.parametrize("written", ["'{}'", "{}   # features", '"{}"'])
@@ -38,3 +43,67 @@ def test_what_is_no_device_is_not_counted_as_a_gpu(visible: str, count: int) -> 
         env=kept | {"CUDA_VISIBLE_DEVICES": visible},
     )  # fmt: skip
     assert f"a node runs  {count} process(es)" in done.stdout
+
+
+def earlier_run(directory: Path, **given: str) -> Path:
+    """A run directory as a start leaves it, of the digits with settings given."""
+    directory.mkdir(parents=True)
+    arguments = argparse.Namespace(config=None, **given)
+    (directory / "config.yaml").write_text(to_yaml(config_from_arguments(arguments, [])))
+    return directory
+
+
+def dry_runs(run: Path, tmp_path: Path) -> dict[str, tuple[object, list[str]]]:
+    """Each command that says what would run, of a run or a sweep with 400 steps in a directory."""
+    plan = tmp_path / "sweep.yaml"
+    plan.write_text(f"data: {{digits: configs/digits.yaml}}\nmethods: [iapc]\ndir: {run.parent}\n")
+    return {
+        "train": (train.main, ["--dry-run", "--plan.world-size", "1", "--run.dir", str(run)]),
+        "job": (job.main, ["--run.dir", str(run)]),
+        "sweep": (sweep.main, ["run", str(plan), "--dry-run"]),
+    }
+
+
+@pytest.mark.parametrize("command", ["train", "job", "sweep"])
+def test_a_dry_run_refuses_what_the_run_would_refuse(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    run = tmp_path / "digits-iapc-seed0"
+    main, arguments = dry_runs(run, tmp_path)[command]
+    assert callable(main)
+    assert main(arguments) == 0
+    assert not run.exists(), "a dry run writes nothing"
+    earlier_run(run, **{"train.steps": "20", "train.batch_size": "64"})
+    with pytest.raises(InputError) as refused:
+        main(arguments)
+    assert f"run directory {run} holds a run with train.steps = 20, not " in str(refused.value)
+    assert "; train.batch_size = 64, not 128; " in str(refused.value)
+    assert "--run.dir" in str(refused.value)
+    assert "--train.resume never" in str(refused.value)
+
+
+def test_what_a_start_would_do_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    arguments = ["--dry-run", "--plan.world-size", "1", "--run.dir", str(run)]
+    for prepare, how in (
+        (lambda: None, "new"),
+        (lambda: earlier_run(run), "an earlier start is resumed"),
+        ((run / "result.json").touch, "finished already"),
+    ):
+        prepare()
+        train.main(arguments)
+        assert capsys.readouterr().out.endswith(f"run directory {run}: {how}\n")
+    other = [*arguments, "--train.steps", "7", "--train.resume", "never"]
+    train.main(other)
+    assert "the earlier run there is moved aside" in capsys.readouterr().out
+    with lock_run(run), pytest.raises(InputError, match="in use by another job"):
+        train.main(arguments)
+
+
+def test_a_batch_of_many_times_the_rows_is_refused(tmp_path: Path) -> None:
+    """Before a step of hours; by the dry run too."""
+    arguments = ["--run.dir", str(tmp_path / "run"), "--train.batch_size", "100000"]
+    for dry in (["--dry-run", "--plan.world-size", "1"], []):
+        with pytest.raises(InputError, match=r"100000 is 99 times the 1006 training rows: a step"):
+            train.main([*arguments, *dry])

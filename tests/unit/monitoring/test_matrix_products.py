@@ -13,7 +13,7 @@ from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.monitoring.matrix_products import MatrixFlops, peak_rate
 from gzsl_dist.planning.plan import make_plan
-from gzsl_dist.planning.shapes import shape_of_data
+from gzsl_dist.planning.shapes import opened, shape_of
 from gzsl_dist.training.trainer import Trainer
 
 ALONE = DistributedContext(0, 1, torch.device("cpu"))
@@ -40,7 +40,7 @@ def test_a_real_step_multiplies_what_the_plan_says(method: str) -> None:
     trainer = Trainer(problem, config, ALONE, choose_strategy(config.train, ALONE))
     with MatrixFlops() as counter:
         trainer.train_step(0)
-    plan = make_plan(config, shape_of_data("digits"), 1)
+    plan = make_plan(config, shape_of(opened("digits")), 1)
     assert counter.total == pytest.approx(plan.step_flops, rel=0.02)
 
 

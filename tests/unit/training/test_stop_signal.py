@@ -18,6 +18,15 @@ def test_in_steps_it_is_noted_and_a_second_one_would_kill() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_a_signal_in_a_long_step_is_acknowledged_once(capfd: pytest.CaptureFixture[str]) -> None:
+    with stop_signal(["SIGTERM"]) as stop, stop.in_steps():
+        os.kill(os.getpid(), signal.SIGTERM)
+        told = capfd.readouterr()
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert told.out[8:] == " SIGTERM: stopping after this step, with a checkpoint\n"
+    assert capfd.readouterr().out + told.err == ""
+
+
 def test_elsewhere_it_ends_at_once() -> None:
     with pytest.raises(KeyboardInterrupt), stop_signal(["SIGUSR1"]):
         os.kill(os.getpid(), signal.SIGINT)
