@@ -4,6 +4,9 @@ Writes one line an image: the class, whether it is a seen or an unseen one, its 
 that is calibrated, and the classes that come next. With --add-classes or --add-class, the run's
 model first learns classes that its training never saw, by their semantics or their words.
 
+With --labels, U, S and H of these rows are printed, and written to a JSON file beside the CSV file
+with each class's accuracy and the confusion.
+
 Images are encoded as those of the training were, by the encoder that the data file names; its
 weights are checked by hash. Features: .npy, .npz or .h5, one image a row; .mat as in the xlsa17
 layout, one image a column; as extracted, not scaled.
@@ -14,8 +17,9 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +52,14 @@ def main(arguments: list[str]) -> int:
         "--classes", metavar="NAME,NAME|FILE",
         help="only these classes compete, also those of a text file, one a line",
     )  # fmt: skip
+    parser.add_argument(
+        "--labels", type=Path, metavar="FILE",
+        help="the rows' classes, to score by: a table with the column label, or a text, one a line",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ids", type=Path, metavar="FILE",
+        help="the rows' names, to keep: a table with the column id, or a text, one a line",
+    )  # fmt: skip
     add_class_arguments(parser)
     parser.add_argument(
         "--image-encoder", metavar="KIND:NAME", help="where the recorded one lies elsewhere now"
@@ -67,6 +79,7 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.inference.files import read_features, read_names
     from gzsl_dist.inference.model import load_model
     from gzsl_dist.inference.new_classes import model_with_classes
+    from gzsl_dist.inference.own_rows import read_column, score_rows
 
     names = read_names(options.classes) if options.classes is not None else None
     model = load_model(options.run)
@@ -78,15 +91,24 @@ def main(arguments: list[str]) -> int:
         entries, features = _encoded(model, options)
     else:
         features = read_features(options.features, model.card.feature_dim)
+    beside = {"image": [entry.name for entry in entries]} if options.images else {}
+    for name, path in (("id", options.ids), ("label", options.labels)):
+        if path is not None:
+            beside[name] = read_column(path, name, len(features))
     model = model_with_classes(model, options)
     if names is not None:
         model = model.restricted(names)
-    text, unseen = predictions(model, features, options.top, [entry.name for entry in entries])
+    text, unseen = predictions(model, features, options.top, beside)
+    rows = list(csv.DictReader(io.StringIO(text)))
+    scores = {}
+    if options.labels is not None:
+        predicted = [row["class"] for row in rows]
+        scores = score_rows(beside["label"], predicted, model, options.labels)
+        atomic_write(options.out.with_suffix(".scores.json"), json.dumps(scores, indent=1) + "\n")
     atomic_write(options.out, text)
     if options.montage is not None:
         from gzsl_dist.inference.montage import write_montage
 
-        rows = list(csv.DictReader(io.StringIO(text)))
         further = [f"{row['kind']}, {float(row['probability']):.0%}" for row in rows]
         captions = [
             (row["class"], more, row["kind"] == "unseen")
@@ -99,6 +121,9 @@ def main(arguments: list[str]) -> int:
         f"{seen_count} seen and {unseen} for one of {unseen_count} unseen classes, "
         + ("calibrated on validation classes" if model.is_calibrated else "not calibrated")
     )
+    if scores:
+        told = [f"{name} {100 * scores[name]:.1f}" for name in ("U", "S", "H") if name in scores]
+        print(f"{', '.join(told)} in %; of each class: {options.out.with_suffix('.scores.json')}")
     return 0
 
 
@@ -123,7 +148,7 @@ def _encoded(
 
 
 def predictions(
-    model: ZeroShotModel, features: Features, top: int, images: Sequence[str] = ()
+    model: ZeroShotModel, features: Features, top: int, beside: Mapping[str, Sequence[str]]
 ) -> tuple[str, int]:
     """Predictions as CSV, and how many rows went to unseen classes.
 
@@ -131,7 +156,7 @@ def predictions(
         model: what predicts.
         features: ``(rows, d_x)``.
         top: classes told for each row, at most all.
-        images: names of the rows' images, for a column; or none.
+        beside: more columns, a text for each row.
     """
     import numpy as np
 
@@ -143,8 +168,7 @@ def predictions(
     further = [
         f"{name}_{place}" for place in range(2, top + 1) for name in ("class", "probability")
     ]
-    first = ["row", "image"] if images else ["row"]
-    writer.writerow([*first, "class", "kind", "probability", "calibrated", *further])
+    writer.writerow(["row", *beside, "class", "kind", "probability", "calibrated", *further])
     calibrated = "yes" if model.is_calibrated else "no"
     unseen = 0
     for start in range(0, len(features), BLOCK_ROWS):
@@ -161,8 +185,8 @@ def predictions(
             unseen += kind == "unseen"
             told = [(model.classes[number], f"{values[number]:.6g}") for number in classes]
             rest = [text for pair in told[1:] for text in pair]
-            image = [images[row]] if images else []
-            writer.writerow([row, *image, told[0][0], kind, told[0][1], calibrated, *rest])
+            own = [texts[row] for texts in beside.values()]
+            writer.writerow([row, *own, told[0][0], kind, told[0][1], calibrated, *rest])
     return buffer.getvalue(), unseen
 
 

@@ -16,12 +16,17 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from typing_extensions import Self
 
 from gzsl_dist.config import Config
-from gzsl_dist.config.nested import merge, nested
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.validation import check_class_table
 from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import start_processes
 from gzsl_dist.errors import DivergedError, InputError
+from gzsl_dist.experiment.estimator_settings import (
+    PARAMETERS,
+    config_of,
+    in_own_words,
+    split_parameters,
+)
 from gzsl_dist.experiment.experiment import Experiment
 from gzsl_dist.inference.model import ZeroShotModel, load_model
 from gzsl_dist.training.stop_signal import StopSignal
@@ -44,7 +49,7 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         batch_size: rows of a batch.
         calibration: ``validation`` or ``none``.
         settings: any other setting by its dotted name, such as ``{"model.noise_dim": 32}``; see
-            ``docs/configuration.md``.
+            ``docs/configuration.md``. `set_params` takes each as ``model__noise_dim``.
         random_state: seed of every draw, a whole number >= 0.
         semantics: where `fit` is given none, as scikit-learn's pipelines and searches call it.
         verbose: 1 prints progress, 0 nothing.
@@ -131,7 +136,7 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 one = Experiment(dataset, config, processes, strategy, StopSignal())
                 self._take(one.fit(one.select()).model)
         except InputError as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(in_own_words(str(error))) from None
         except DivergedError as error:  # what it says of checkpoints is of a run
             what = str(error).split(";")[0]
             raise ValueError(f"{what}; try settings with a lower train.learning_rate") from None
@@ -200,25 +205,25 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         learner._take(model)
         return learner
 
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, and any setting by its dotted name with ``__`` for each dot.
+
+        So pipelines and searches reach settings: ``{"loss__prototype__margin": [0.1, 0.2]}``.
+
+        Raises:
+            ValueError: no such parameter or setting.
+        """
+        own, settings = split_parameters(params)
+        super().set_params(**own)
+        if settings:  # a copy: scikit-learn's clones share the mapping
+            self.settings = {**(self.settings or {}), **settings}
+        return self
+
     def _config(self, *, calibrated: bool) -> Config:
-        tree = nested(dict(self.settings or {}))
-        if tree.get("evaluation", {}).get("selection") != "validation":
-            # where no step is chosen, only the last one is validated
-            tree = merge({"evaluation": {"every": self.steps}}, tree)
-        own = {
-            "method": self.method,
-            "train": {
-                "steps": self.steps,
-                "batch_size": self.batch_size,
-                "seed": self.random_state,
-                "strategy": "single",
-            },
-            "evaluation": {
-                "calibration": self.calibration if calibrated else "none",
-                "in_memory": "true",  # there is no run directory
-            },
-        }
-        return Config.model_validate(merge(tree, own))
+        given = {parameter: getattr(self, parameter) for parameter in PARAMETERS.values()}
+        if not calibrated:
+            given["calibration"] = "none"
+        return config_of(given, self.settings or {})
 
 
 def _plain(value: Any) -> Any:

@@ -158,7 +158,7 @@ class Experiment:
             log_rank0(self.processes, f"fitting the classifier of {len(problem.classes)} classes")
             classifier = fit_classifier(networks, problem, config, self.processes)
         model = assemble(networks, classifier, problem, self.dataset, config, selection)
-        if files and networks is not None:
+        if files:
             self.processes.run_on_rank0(lambda: model.save(files.model))
         return Fitted(problem, selection, classifier, networks, model)
 

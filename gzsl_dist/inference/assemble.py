@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from gzsl_dist.baselines.candidate import Candidate
+from gzsl_dist.baselines.run import fit_baseline
 from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset, FloatArray
 from gzsl_dist.data.problem import Problem, final_problem
@@ -19,7 +20,6 @@ from gzsl_dist.evaluation.score import fit_classifier
 from gzsl_dist.inference.model import ModelCard, ZeroShotModel
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.run.selection import Selection
-from gzsl_dist.training.trained import TrainedRun
 
 
 def assemble(
@@ -62,7 +62,10 @@ def assemble(
 
 
 def with_new_classes(
-    trained: TrainedRun,
+    networks: Networks | None,
+    old: Dataset,
+    config: Config,
+    selection: Selection,
     names: tuple[str, ...],
     semantics: FloatArray,
     processes: DistributedContext,
@@ -70,27 +73,33 @@ def with_new_classes(
     """Make a run's model know classes that its training never saw, by their semantics.
 
     The generator synthesizes rows of the new classes as of any unseen class, and the softmax
-    classifier is fitted anew with them. The calibration factor stays: it comes from validation
-    classes, which were new to their training in the same way.
+    classifier is fitted anew with them; a baseline, without networks, is fitted anew itself. The
+    calibration factor stays: it comes from validation classes, which were new to their training
+    in the same way.
 
     Raises:
         InputError: semantics, ``(new classes, d_a)``, of another length, not finite, or those of
             another class; a name that the run knows already.
     """
-    old = trained.dataset
     if semantics.shape[1] != old.semantics.shape[1]:
         raise InputError(
             f"new classes have semantics of {semantics.shape[1]} values, those of {old.name} have "
             f"{old.semantics.shape[1]}; describe them in the same way"
         )
-    if known := set(names) & set(old.classes):
+    if known := [name for name in names if name in old.classes]:
+        some = ", ".join(map(repr, known[:10])) + (", ..." if len(known) > 10 else "")
         raise InputError(
-            f"new class {min(known)!r} is a class of {old.name} already; leave it out of the file"
+            f"{len(known)} of {len(names)} new classes are classes of {old.name} already: {some}; "
+            "leave them out"
         )
     dataset = replace(
         old, classes=old.classes + names, semantics=np.concatenate([old.semantics, semantics])
     )
     check_class_table(dataset, f"{old.name} with new classes")
-    problem = final_problem(dataset, trained.config.data)
-    classifier = fit_classifier(trained.networks, problem, trained.config, processes)
-    return assemble(trained.networks, classifier, problem, old, trained.config, trained.selection)
+    problem = final_problem(dataset, config.data)
+    classifier: SoftmaxClassifier | Candidate
+    if networks is None:
+        classifier = fit_baseline(problem, config.method, selection.settings or {})
+    else:
+        classifier = fit_classifier(networks, problem, config, processes)
+    return assemble(networks, classifier, problem, old, config, selection)

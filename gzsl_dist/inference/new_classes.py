@@ -9,14 +9,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gzsl_dist.baselines.run import choose_penalties
+from gzsl_dist.config.files import read_run_config
+from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.data.arrays import semantic_matrix
 from gzsl_dist.data.dataset import FloatArray
+from gzsl_dist.data.load import load_dataset
 from gzsl_dist.distributed.processes import start_processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.recorded import encode_classes
 from gzsl_dist.inference.assemble import with_new_classes
 from gzsl_dist.inference.files import read_new_classes
 from gzsl_dist.inference.model import ZeroShotModel
+from gzsl_dist.run.files import RunFiles
 from gzsl_dist.training.trained import load_run
 
 
@@ -72,5 +77,13 @@ def _check_is_run(run: Path, what: str) -> None:
 
 
 def _fitted(run: Path, names: tuple[str, ...], semantics: FloatArray) -> ZeroShotModel:
+    config = read_run_config(run)
     with start_processes() as processes:
-        return with_new_classes(load_run(run, processes), names, semantics, processes)
+        if config.method in BASELINES:
+            dataset = load_dataset(config.data.path, config.data.in_memory)
+            selection = choose_penalties(dataset, config, RunFiles(run).selection)
+            parts = (None, dataset, config, selection)
+            return with_new_classes(*parts, names, semantics, processes)
+        one = load_run(run, processes)
+        trained = (one.networks, one.dataset, one.config, one.selection)
+        return with_new_classes(*trained, names, semantics, processes)

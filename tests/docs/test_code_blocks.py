@@ -70,6 +70,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     assert prepare.main([*(str(folder / name) for name in PAIRS[0]), str(folder / "mine.h5")]) == 0
     np.save(folder / "X.npy", digits.features[:20])
+    labels = [names[label] for label in digits.labels[:20]]
+    table = ["id,label", *(f"{row},{label}" for row, label in enumerate(labels))]
+    (folder / "rows.csv").write_text("\n".join(table))
     values = ",".join(map(str, digits.semantics[0] + digits.semantics[1]))
     (folder / "new.csv").write_text(f"new,{values}\n")
     options = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]

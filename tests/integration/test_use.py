@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,6 +84,31 @@ def test_predictions_are_those_that_the_run_was_scored_by(folder: Path, tmp_path
     assert all(float(x["probability"]) >= float(x["probability_2"]) for x in lines)
 
 
+def test_own_rows_are_scored_as_test_rows_are(folder: Path, tmp_path: Path) -> None:
+    """The run's own test rows, as a user would bring them: U, S, H, classes and confusion."""
+    digits, out = reordered(), tmp_path / "p.csv"
+    rows = np.concatenate([digits.splits["test_seen"], digits.splits["test_unseen"]])
+    names = [digits.classes[label] for label in digits.labels[rows]]
+    np.save(tmp_path / "x.npy", digits.features[rows])
+    table = ["id,label", *(f"digit {row},{name}" for row, name in zip(rows, names, strict=True))]
+    (tmp_path / "rows.csv").write_text("\n".join(table))
+    done = run(
+        "predict", "--run", folder / "whole", "--features", tmp_path / "x.npy", "--out", out,
+        "--labels", tmp_path / "rows.csv", "--ids", tmp_path / "rows.csv",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    scores = json.loads((tmp_path / "p.scores.json").read_text())
+    result = json.loads((folder / "whole" / "result.json").read_text())
+    for name in ("U", "S", "H"):
+        assert scores[name] == pytest.approx(result[name])
+        assert f"{name} {100 * result[name]:.1f}" in done.stdout
+    assert scores["per_class"] == result["per_class"]
+    lines = lines_of(out)
+    assert [line["id"] for line in lines] == [f"digit {row}" for row in rows]
+    pairs = Counter((line["label"], line["class"]) for line in lines)
+    assert {(true, found): count for true, found, count in scores["confusion"]} == pairs
+
+
 def test_python_gives_the_same(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "p.csv"
     exported = tmp_path / "m.safetensors"
@@ -126,7 +152,7 @@ def test_added_classes_can_be_kept(folder: Path, tmp_path: Path) -> None:
     assert model.classes == added.classes
     assert NEW in model.classes
     np.testing.assert_array_equal(model.predict_proba(features), added.predict_proba(features))
-    with pytest.raises(InputError, match="'4' is a class"):
+    with pytest.raises(InputError, match="1 of 1 new classes are classes of digits already: '4'"):
         gzsl_dist.add_classes(folder / "part", {"4": [float(value) for value in values]})
     with pytest.raises(InputError, match="is a model alone"):
         gzsl_dist.add_classes(kept, {"quagga": [0.0]})
@@ -158,7 +184,9 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
     (folder / "short.csv").write_text("quagga,1,2\n")
     row = ",".join(map(str, digits.semantics[0].tolist()))
     (folder / "twin.csv").write_text(f"quagga,{row}\n")
-    (folder / "known.csv").write_text(f"4,{row}\n")
+    (folder / "known.csv").write_text(f"4,{row}\nquagga,{row}\n5,{row}\n")
+    (folder / "labels.txt").write_text("4\n" * (len(features) - 1) + "quagga\n")
+    (folder / "few.csv").write_text("label\n4\n")
     (folder / "nan.csv").write_text("quagga," + ",".join(["nan"] * digits.semantics.shape[1]))
     fine = ["--features", folder / "unseen.npy"]
     return {
@@ -168,7 +196,13 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
         "unknown class": ([*fine, "--classes", folder / "unknown.txt"], "'quagga' is no class"),
         "short semantics": ([*fine, "--add-classes", folder / "short.csv"], "of 2 values"),
         "semantics twice": ([*fine, "--add-classes", folder / "twin.csv"], "same semantics"),
-        "a known class": ([*fine, "--add-classes", folder / "known.csv"], "'4' is a class"),
+        "a known class": (
+            [*fine, "--add-classes", folder / "known.csv"],
+            "2 of 3 new classes are classes of digits already: '4', '5'",
+        ),
+        "a strange label": ([*fine, "--labels", folder / "labels.txt"], "such as 'quagga'; it"),
+        "too few labels": ([*fine, "--labels", folder / "few.csv"], "1 lines for 544 rows"),
+        "no ids": ([*fine, "--ids", folder / "few.csv"], "lacks the column 'id'"),
         "NaN semantics": ([*fine, "--add-classes", folder / "nan.csv"], "NaN"),
         "top 0": ([*fine, "--top", "0"], "not 1 or more"),
     }  # fmt: skip
@@ -178,7 +212,8 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
     "case",
     [
         "another dimension", "NaN", "no such file", "unknown class", "short semantics",
-        "semantics twice", "a known class", "NaN semantics", "top 0",
+        "semantics twice", "a known class", "NaN semantics", "top 0", "a strange label",
+        "too few labels", "no ids",
     ],
 )  # fmt: skip
 def test_wrong_input_ends_with_one_line(folder: Path, tmp_path: Path, case: str) -> None:

@@ -15,6 +15,7 @@ from sklearn.linear_model import Ridge
 from sklearn.neighbors import NearestCentroid
 from sklearn.preprocessing import normalize
 
+import gzsl_dist
 from gzsl_dist.baselines.nearest_prototype import LINEAR, nearest_prototype
 from gzsl_dist.baselines.ridge import ridge
 from gzsl_dist.baselines.run import choose_penalties, fit_baseline, score_rows
@@ -120,6 +121,19 @@ def test_whole_run(method: str, tmp_path: Path) -> None:
     assert run().per_class == result.per_class
     with pytest.raises(InputError, match="has no networks"):
         load_run(tmp_path, ALONE)
+    digits, model = digits_dataset(), gzsl_dist.load(tmp_path)
+    rows = digits.splits["test_unseen"]
+    found = model.predict(digits.features[rows])
+    for name, accuracy in result.per_class["unseen"].items():
+        of_class = digits.labels[rows] == digits.classes.index(name)
+        assert (found[of_class] == name).mean() == pytest.approx(accuracy)
+    semantics = np.random.default_rng(0).standard_normal(digits.semantics.shape[1])
+    more = gzsl_dist.add_classes(tmp_path, {"a hook": semantics})
+    assert more.classes == (*model.classes, "a hook")
+    first = more.restricted(model.classes)
+    np.testing.assert_allclose(
+        first.predict_proba(digits.features[rows]), model.predict_proba(digits.features[rows])
+    )
 
 
 def test_a_training_has_the_baseline_of_its_data_beside_it(

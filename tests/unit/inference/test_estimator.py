@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,6 +23,7 @@ from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
+from gzsl_dist.experiment.estimator_settings import in_own_words
 from gzsl_dist.experiment.experiment import Experiment
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.training.stop_signal import StopSignal
@@ -108,10 +111,37 @@ def test_wrong_semantics_are_refused(semantics: dict[str, list[float]], message:
 
 
 def test_wrong_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="noise"):
-        GZSLClassifier(settings={"model.noise": 3}).fit(np.eye(4), [0, 0, 1, 1])
-    with pytest.raises(ValueError, match="method"):
-        GZSLClassifier(method="magic").fit(np.eye(4), [0, 0, 1, 1])
+    """In a line, by the names of the estimator."""
+    for wrong, message in (
+        ({"settings": {"model.noise": 3}}, "settings: no setting model.noise; did you mean"),
+        ({"settings": {"train.steps": 3}}, "settings: train.steps is the parameter steps;"),
+        ({"settings": {"model.noise_dim": 0}}, "model.noise_dim = 0: Input should be"),
+        ({"method": "magic"}, "method = 'magic': Input should be"),
+        ({"steps": 0}, "steps = 0: Input should be"),
+    ):
+        with pytest.raises(ValueError, match=f"^{re.escape(message)}[^\n]*$"):
+            GZSLClassifier(**wrong).fit(np.eye(4), [0, 0, 1, 1])
+    told = in_own_words("train.batch_size 9: use --train.steps 3 or --evaluation.folds 1")
+    assert told == "batch_size 9: use steps 3 or settings: evaluation.folds 1"
+
+
+def test_settings_are_reached_as_scikit_learn_names_them() -> None:
+    learner = GZSLClassifier(settings={"model.noise_dim": 4})
+    copy = clone(learner).set_params(train__steps=7, loss__prototype__margin=0.3, method="iapc")
+    assert (copy.steps, copy.method) == (7, "iapc")
+    assert copy.settings == {"model.noise_dim": 4, "loss.prototype.margin": 0.3}
+    assert learner.settings == {"model.noise_dim": 4}, "the original is as it was"
+    config = copy._config(calibrated=True)
+    assert (config.train.steps, config.loss.prototype.margin) == (7, 0.3)
+    with pytest.raises(ValueError, match="no setting train__stepz; did you mean train__steps"):
+        learner.set_params(train__stepz=3)
+    features, labels, semantics = corners(8)
+    learner = GZSLClassifier(
+        steps=2, batch_size=8, settings=SMALL, semantics=semantics, calibration="none"
+    )
+    grid = {"train__critic_steps": [1, 2], "train__steps": [1, 2]}
+    search = GridSearchCV(learner, grid, cv=2).fit(features, labels)
+    assert search.best_estimator_.settings["train.critic_steps"] in (1, 2)
 
 
 def in_memory(learner: GZSLClassifier, features: Any, labels: Any, semantics: Any) -> Experiment:

@@ -1,0 +1,77 @@
+"""How right a model is on samples whose classes its user knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation.confusion import confused_pairs
+from gzsl_dist.evaluation.metrics import harmonic_means, per_class_accuracy
+from gzsl_dist.extraction.tables import TABLES, read_lines, read_table
+from gzsl_dist.inference.model import ZeroShotModel
+
+
+def read_column(path: Path, name: str, rows: int) -> list[str]:
+    """A text for each sample, in their order.
+
+    Args:
+        path: a table with a column of that name (`gzsl_dist.extraction.tables.read_table`), or a
+            text with one a line.
+        name: of the column.
+        rows: how many samples there are.
+
+    Raises:
+        InputError: it cannot be read, lacks the column, or has another number of lines.
+    """
+    if path.suffix.lower() in TABLES:
+        texts = [str(row[name]).strip() for row in read_table(path, needs=(name,))]
+    else:
+        texts = [line.strip() for line in read_lines(path)]
+    if len(texts) != rows:
+        raise InputError(
+            f"{path}: {len(texts)} lines for {rows} rows of features; give each row one, in the "
+            "same order"
+        )
+    return texts
+
+
+def score_rows(
+    labels: Sequence[str], predicted: Sequence[str], model: ZeroShotModel, path: Path
+) -> dict[str, Any]:
+    """U, S and H of predictions, their classes' accuracies and the confusion, in fractions.
+
+    Args:
+        labels: true classes of the samples.
+        predicted: those that the model gave.
+        model: whose seen and unseen classes count apart; without labels of one side, its metric
+            and H are left out.
+        path: of the labels, for errors.
+
+    Returns:
+        ``U``, ``S``, ``H``, ``per_class`` (``seen`` and ``unseen``) and ``confusion``, a list of
+        (true class, predicted as, count).
+
+    Raises:
+        InputError: a label that is no class of the model.
+    """
+    numbers = {name: number for number, name in enumerate(model.classes)}
+    if strange := sorted(set(labels) - set(numbers)):
+        raise InputError(
+            f"{path}: {len(strange)} labels are no class of the model, such as {strange[0]!r}; it "
+            f"knows {len(numbers)}, such as {model.classes[0]!r} (--add-classes brings in more)"
+        )
+    true, found = (np.array([numbers[name] for name in names]) for names in (labels, predicted))
+    per_class: dict[str, dict[str, float]] = {"seen": {}, "unseen": {}}
+    for number, accuracy in per_class_accuracy(true, found).items():
+        side = "seen" if number < model.card.seen_count else "unseen"
+        per_class[side][model.classes[number]] = accuracy
+    sides = (("U", per_class["unseen"]), ("S", per_class["seen"]))
+    scores: dict[str, Any] = {name: float(np.mean([*of.values()])) for name, of in sides if of}
+    if len(scores) == 2:
+        scores["H"] = float(harmonic_means(scores["U"], scores["S"]))
+    confusion = confused_pairs(true, found, model.classes)
+    return scores | {"per_class": per_class, "confusion": confusion}
