@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
+import traceback
 from collections.abc import Collection
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -63,13 +64,24 @@ def find_losses(taken: Collection[str]) -> tuple[dict[str, type[EmbeddingLoss]],
         taken: names that no loss may have.
 
     Returns:
-        The losses, and what is wrong with the first entry point that names none.
+        The losses, and what is wrong with the first file or entry point that gives none.
     """
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        importlib.import_module(f"gzsl_dist.losses.{module.name}")
+    broken = None
+    for module in pkgutil.iter_modules(sys.modules[GROUP].__path__):
+        try:
+            importlib.import_module(f"{GROUP}.{module.name}")
+        except Exception as error:  # whatever a user's code raises
+            broken = broken or f"loss {_place(error)}: cannot be used ({_reason(error)}); mend it"
     own = [loss for loss in EmbeddingLoss.__subclasses__() if loss.__module__.startswith(GROUP)]
-    own.sort(key=lambda loss: (KINDS.index(loss.compares), loss.name))
-    found = {loss.name: loss for loss in own}
+    found: dict[str, type[EmbeddingLoss]] = {}
+    for loss in own:  # in the order of their imports, those that are here first
+        if loss.name in {*found, *taken}:
+            file = sys.modules[loss.__module__].__file__
+            broken = broken or f"loss {file}: the name {loss.name} is taken; give it another"
+        else:
+            found[loss.name] = loss
+    names = sorted(found, key=lambda name: (KINDS.index(found[name].compares), name))
+    found = {name: found[name] for name in names}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.value):
         try:
             loss = entry.load()
@@ -78,7 +90,20 @@ def find_losses(taken: Collection[str]) -> tuple[dict[str, type[EmbeddingLoss]],
             if loss.name in {*found, *taken}:
                 raise ValueError(f"the name {loss.name} is taken")
             found[loss.name] = loss
-        except Exception as error:  # whatever a user's code raises
-            reason = " ".join(str(error).split()) or type(error).__name__
-            return found, f"loss {entry.value}: cannot be used ({reason}); mend or uninstall it"
-    return found, None
+        except Exception as error:
+            text = f"loss {entry.value}: cannot be used ({_reason(error)}); mend or uninstall it"
+            return found, broken or text
+    return found, broken
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _place(error: Exception) -> str:
+    """File and line of a file that cannot be imported."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    last = [frame for frame in frames if "importlib" not in frame.filename][-1]
+    return f"{last.filename}, line {last.lineno}"

@@ -38,6 +38,11 @@ CHECKS: dict[str, Checks] = {
 }
 ON_SHARED_FILES = ("disk", "save and resume", "kill -9 and resume")
 
+ALONE = (
+    "one process was compared with itself: torchrun --standalone --nproc_per_node=2 -m "
+    "gzsl_dist.verify, with the same options, compares two"
+)
+
 
 def verify(config: Config, processes: DistributedContext, *, as_json: bool) -> None:
     """Run all checks and print what they find, once for the job; every process must call.
@@ -70,6 +75,8 @@ def verify(config: Config, processes: DistributedContext, *, as_json: bool) -> N
         _print_table(found)
         verdict = "not all checks hold" if failed else "all checks hold"
         print(f"{verdict}, {processes.world_size} process(es), {seconds:.0f} s", flush=True)
+        if processes.world_size == 1:
+            print(ALONE, flush=True)
     if failed:
         raise InputError(
             f"{len(failed)} of {len(found)} checks failed ({', '.join(failed)}); the table says "

@@ -22,6 +22,7 @@ from gzsl_dist.planning.table import amount, size
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective
 from gzsl_dist.training.trainer import networks_for
 from gzsl_dist.verification import machine, resume
+from gzsl_dist.verification import run as checks_run
 from gzsl_dist.verification.check import Session
 from gzsl_dist.verification.small import small_config
 
@@ -57,6 +58,17 @@ def verified(
     for check in checks.values():
         assert check["holds"] or check["remedy"], check
     return checks
+
+
+def test_one_process_says_that_it_is_compared_with_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(checks_run, "CHECKS", {})
+    config = Config.model_validate({"run": {"dir": str(tmp_path / "run")}})
+    for size, told in ((1, True), (2, False)):
+        checks_run.verify(config, DistributedContext(0, size, ALONE.device), as_json=False)
+        said = "compared with itself: torchrun --standalone --nproc_per_node=2 -m gzsl_dist.verify"
+        assert (said in capsys.readouterr().out) == told
 
 
 def failed(checks: dict[str, dict[str, Any]]) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,6 +123,40 @@ def test_one_that_cannot_be_used_is_one_line(
         tree.Config()
     assert str(caught.value).startswith(f"loss {value}: cannot be used")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("def broken(:\n", "{file}, line 1: cannot be used (invalid syntax"),
+        (
+            "\nimport nothing_such\n",
+            "{file}, line 2: cannot be used (No module named 'nothing_such'",
+        ),
+        (
+            "from gzsl_dist.losses.registry import EmbeddingLoss\n"
+            "class Mine(EmbeddingLoss):\n    name, compares = 'instance', 'rows'\n",
+            "{file}: the name instance is taken; give it another",
+        ),
+    ],
+)
+def test_a_file_among_the_losses_that_cannot_be_used_is_one_line(
+    text: str, told: str, tmp_path: Path
+) -> None:
+    """And none replaces one that is there; in a process of its own, since imports stay."""
+    file = tmp_path / "a_loss.py"
+    file.write_text(text)
+    script = (
+        "import sys, gzsl_dist.losses as losses; losses.__path__.append(sys.argv[1]); "
+        "from gzsl_dist.command import run_command; from gzsl_dist.train import main; "
+        "run_command(main, ['--print-config'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: loss {told.format(file=file)}")
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_loss_that_is_no_scalar_is_named() -> None:
