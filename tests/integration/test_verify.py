@@ -65,8 +65,8 @@ def test_one_process_says_that_it_is_compared_with_itself(
 ) -> None:
     monkeypatch.setattr(checks_run, "CHECKS", {})
     config = Config.model_validate({"run": {"dir": str(tmp_path / "run")}})
-    for size, told in ((1, True), (2, False)):
-        checks_run.verify(config, DistributedContext(0, size, ALONE.device), as_json=False)
+    for processes, told in ((ALONE, True), (DistributedContext(0, 2, ALONE.device), False)):
+        checks_run.verify(config, processes, as_json=False)
         said = "compared with itself: torchrun --standalone --nproc_per_node=2 -m gzsl_dist"
         assert (said in capsys.readouterr().out) == told
 
