@@ -15,6 +15,7 @@ from gzsl_dist.config.nested import flat
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.metrics import ScoredRows, seen_unseen_curve
 from gzsl_dist.evaluation.scored import ScoredProblem
+from gzsl_dist.monitoring.callback import Training
 from gzsl_dist.monitoring.diagnostics import Diagnostics, plane
 from gzsl_dist.run.result import Result
 
@@ -25,35 +26,54 @@ if TYPE_CHECKING:
 MOST_CLASSES = 100
 """Of the confusion picture: drawing the names of many more takes minutes."""
 
-LAYOUT = {
-    "1 accuracy": {
-        "validation": ["Multiline", ["validation/H", "validation/U", "validation/S"]],
-        "validation, T1 and area": ["Multiline", ["validation/T1", "validation/AUSUC"]],
-    },
-    "2 losses": {
-        "critic side": ["Multiline", ["critic/.*_loss"]],
-        "generator side": ["Multiline", ["generator/.*_loss"]],
-        "Wasserstein estimate": ["Multiline", ["critic/wasserstein_estimate"]],
-        "critic's gradient norm": ["Multiline", ["critic/gradient_norm"]],
-    },
-    "3 has the generator collapsed?": {
-        "diversity, 1 is that of real rows": ["Multiline", ["synthetic/diversity_.*"]],
-        "distance of class means": ["Multiline", ["synthetic/mean_distance_.*"]],
-        "Frechet distance": ["Multiline", ["synthetic/frechet_.*"]],
-    },
-    "4 do classes overlap?": {
-        "overlap of similarities": ["Multiline", ["similarity/overlap_.*"]],
-        "same class less other classes": ["Multiline", ["similarity/gap_.*"]],
-        "nearest prototypes": ["Multiline", ["prototypes/nearest_.*"]],
-        "adaptive weights": ["Multiline", ["weights/.*_mean"]],
-    },
-    "5 speed": {
-        "rows a second": ["Multiline", ["throughput/rows_per_second"]],
-        "share of the speed of plain matrix products": ["Multiline", ["throughput/peak_share"]],
-        "seconds a step": ["Multiline", ["step_time/.*"]],
-        "peak memory, GB": ["Multiline", ["memory/.*"]],
-    },
-}
+
+def layout(training: Training) -> dict[str, dict[str, tuple[str, list[str]]]]:
+    """What TensorBoard's custom scalars show of a training, in this order.
+
+    A chart has one line, which its title names: TensorBoard draws several lines of a run in one
+    color and hides their names.
+    """
+    validated = training.title.startswith("selection")
+    weighted = [
+        name.removeprefix("loss.").replace(".", "/")
+        for name, value in training.settings.items()
+        if name.startswith(("loss.critic.", "loss.generator.")) and value
+    ]
+    own = ["critic/wasserstein", "critic/gradient_penalty", "generator/adversarial"]
+    losses = ["critic/total", "generator/total", *sorted(own + weighted)]
+    sides = ("seen", "unseen") if validated else ("seen",)
+    pairs = [f"{kind}_{side}" for side in sides for kind in ("real", "synthetic")]
+    tags = {
+        "1 accuracy on validation classes": [
+            f"validation/{name}" for name in ("H", "U", "S", "T1", "AUSUC") if validated
+        ],
+        "2 losses": [
+            *(f"{name}_loss" for name in losses),
+            "critic/wasserstein_estimate",
+            "critic/gradient_norm",
+        ],
+        "3 has the generator collapsed? a diversity of 1 is that of real rows": [
+            f"synthetic/{name}_{side}"
+            for name in ("diversity", "mean_distance", "frechet")
+            for side in sides
+        ],
+        "4 do classes overlap?": [
+            *(f"similarity/{name}_{pair}" for name in ("overlap", "gap") for pair in pairs),
+            *(f"prototypes/nearest_{name}" for name in ("pair", "mean")),
+            *(f"weights/{name}_mean" for name in ("positive", "negative")),
+        ],
+        "5 speed": [
+            "throughput/rows_per_second",
+            "throughput/peak_share",
+            "step_time/whole",
+            "memory/peak_gigabytes",
+        ],
+    }
+    return {
+        title: {tag.replace("/", ": ").replace("_", " "): ("Multiline", [f"{tag}$"]) for tag in of}
+        for title, of in tags.items()
+        if of
+    }
 
 
 def draw(pictures: Callable[[], None], processes: DistributedContext) -> None:
@@ -118,7 +138,7 @@ def show_result(
         name: value if isinstance(value, plain) else str(value)
         for name, value in flat(config.model_dump()).items()
     }
-    with SummaryWriter(str(folder / "result")) as board:
+    with SummaryWriter(str(folder)) as board:  # the training's entry, not one of its own
         finals = {f"result/{name}": value for name, value in result.figures.items()}
         board.add_hparams(settings, finals, run_name=".", global_step=result.steps)
         if result.note:
@@ -155,8 +175,9 @@ def curve_figure(seen: ScoredRows, unseen: ScoredRows) -> Figure:
     curve = seen_unseen_curve(seen, unseen)
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
-    axes.plot(curve.unseen, curve.seen)
-    axes.set(xlabel="U", ylabel="S", title=f"seen-unseen curve, area {curve.area:.3f}")
+    axes.plot(100 * curve.unseen, 100 * curve.seen)
+    title = f"seen-unseen curve, AUSUC {100 * curve.area:.1f} %"
+    axes.set(xlabel="U, %", ylabel="S, %", title=title)
     axes.grid(alpha=0.3)
     return figure
 

@@ -14,7 +14,7 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.files import atomic_write
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.monitoring.board import LAYOUT, draw, show_diagnostics, show_projector, show_scores
+from gzsl_dist.monitoring.board import draw, layout, show_diagnostics, show_projector, show_scores
 from gzsl_dist.monitoring.callback import LoopCallback, Training
 from gzsl_dist.monitoring.diagnostics import Diagnostics, diagnose
 from gzsl_dist.run.files import TrainingFiles
@@ -38,21 +38,21 @@ class MetricLogger(LoopCallback):
         """
         assert training.directory is not None
         self._directory = training.directory
-        self._processes.run_on_rank0(lambda: self._open(training.done))
+        self._processes.run_on_rank0(lambda: self._open(training))
         self._hook = threading.excepthook
         threading.excepthook = self._failed
 
-    def _open(self, step: int) -> None:
+    def _open(self, training: Training) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         files = TrainingFiles(self._directory)
-        path = files.metrics
+        path, step = files.metrics, training.done
         try:
             kept = [line for line in read_metrics(path) if line["step"] <= step]
             atomic_write(path, "".join(json.dumps(line) + "\n" for line in kept))
             self._file = path.open("a", encoding="utf-8")
             self.board = SummaryWriter(str(files.tensorboard), purge_step=step + 1)
-            self.board.add_custom_scalars(LAYOUT)
+            self.board.add_custom_scalars(layout(training))
         except OSError as error:
             raise self._unwritable(error) from None
 

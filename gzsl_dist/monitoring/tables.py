@@ -7,8 +7,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.run.result import FIGURES, Result
+
+DASHBOARD = "http://localhost:6006/#custom_scalars"
+"""Where TensorBoard shows the curves that matter; it opens on others."""
 
 
 def print_result(result: Result, directory: Path, processes: DistributedContext) -> None:
@@ -37,7 +41,9 @@ def print_result(result: Result, directory: Path, processes: DistributedContext)
     if result.note:
         console.print(result.note, highlight=False)
     console.print(f"run: {directory}", highlight=False, soft_wrap=True)
-    console.print(f"curves: tensorboard --logdir {directory}", highlight=False, soft_wrap=True)
+    if result.method not in BASELINES:
+        text = f"curves: tensorboard --logdir {directory}, then {DASHBOARD}"
+        console.print(text, highlight=False, soft_wrap=True)
 
 
 def explanations(result: Result) -> list[str]:

@@ -59,9 +59,9 @@ def test_the_result_has_what_can_be_measured(folder: Path) -> None:
 
 
 def test_tensorboard_says_so(folder: Path) -> None:
-    board = EventAccumulator(str(folder / "run" / "tensorboard" / "result")).Reload()
-    assert board.Tags()["tensors"][-1] == "result/note/text_summary"
-    assert board.Tags()["scalars"] == ["result/S"]
+    board = EventAccumulator(str(folder / "run" / "tensorboard")).Reload()
+    assert "result/note/text_summary" in board.Tags()["tensors"]
+    assert [tag for tag in board.Tags()["scalars"] if "result" in tag] == ["result/S"]
 
 
 def test_again_and_evaluate(folder: Path, tmp_path: Path) -> None:

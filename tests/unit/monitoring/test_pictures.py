@@ -5,21 +5,25 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure, FigureBase
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.evaluation.metrics import ScoredRows
 from gzsl_dist.experiment import experiment
 from gzsl_dist.monitoring import board, metric_logger
+from gzsl_dist.monitoring.tables import print_result
 from gzsl_dist.results.picture import Picture, one_axes
 from gzsl_dist.run.metrics import read_metrics
 from gzsl_dist.run.result import Result
 
-from ..training.test_guard import config, train
+from ..training.test_guard import ALONE, config, train
 
 MATHEMATICS = "Ba$$in"
 """A name that matplotlib takes for mathematics, and cannot read."""
@@ -121,3 +125,46 @@ def test_a_checkpoint_does_not_outlive_the_line_of_its_step(
     monkeypatch.setattr(Path, "replace", note_replace)
     train(digits_dataset(), config(tmp_path / "run"))
     assert checked[:3] == [2, 4, 6]
+
+
+def test_tensorboard_has_one_entry_a_training_and_each_chart_one_line(tmp_path: Path) -> None:
+    """Whose name is the chart's title; H and U of the result are beside the settings."""
+    train(digits_dataset(), config(tmp_path / "run"))
+    folders = {path.parent for path in tmp_path.rglob("events.out.tfevents.*")}
+    assert folders == {tmp_path / "run" / name for name in ("tensorboard", "selection/tensorboard")}
+    for folder in folders:
+        events = EventAccumulator(str(folder)).Reload()
+        logged = events.Tags()["scalars"]
+        proto = events.Tensors("custom_scalars__config__")[0].tensor_proto
+        charts = [
+            chart
+            for category in Layout.FromString(proto.string_val[0]).category
+            for chart in category.chart
+        ]
+        for chart in charts:
+            shown = [tag for tag in logged if re.match(chart.multiline.tag[0], tag)]
+            assert len(shown) == 1, chart
+            assert re.sub("[/_]", " ", shown[0]) == chart.title.replace(":", "")
+        titles = [chart.title for chart in charts]
+        if "selection" in str(folder):
+            assert titles[:3] == ["validation: H", "validation: U", "validation: S"]
+        else:
+            assert titles[:2] == ["critic: total loss", "generator: total loss"]
+            assert {"result/H", "result/U"} <= set(logged)
+            assert "_hparams_/session_start_info" in events.summary_metadata
+
+
+@pytest.mark.parametrize(("method", "curves"), [("iapc", True), ("ridge", False)])
+def test_curves_are_promised_where_there_are_any(
+    method: str, curves: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = Result(
+        raw={}, calibration={"mode": "none", "factor": 0.0}, per_class={"seen": {}, "unseen": {}},
+        curve={}, dataset={"name": "digits", "fingerprint": ""}, seed=0, method=method,
+        strategy="single", world_size=1, steps=0, selection={}, seconds=0.0, versions={},
+    )  # fmt: skip
+    print_result(result, tmp_path, ALONE)
+    promised = (
+        f"curves: tensorboard --logdir {tmp_path}, then http://localhost:6006/#custom_scalars"
+    )
+    assert (promised in capsys.readouterr().out) == curves
