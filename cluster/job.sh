@@ -271,7 +271,7 @@ run_job() { # ARGUMENTS of a command on a finished run, --run DIR among them
     conclude
 }
 
-extract_job() { # ARGUMENTS of the command, which saves and stops as training does
+command_job() { # ARGUMENTS of GZSL_MODULE, which saves and stops as training does
     local arguments=() argument
     wants_dry_run "$@" || need_job
     prepare_job "$@"

@@ -25,6 +25,7 @@ COMMANDS = {
     "export": "one file of a run's model",
     "report": "tables and pictures of runs",
     "sweep": "many runs from one file",
+    "search": "find the settings that suit your data",
     "leaderboard": "methods by problems on one page",
     "verify": "prove on this machine that training is exact",
     "doctor": "list what is installed here, and what is missing",

@@ -100,6 +100,11 @@ class RunFiles(TrainingFiles):
         """The anchor's settings that were chosen before them."""
         return self.selection_folder / "anchor.json"
 
+    @property
+    def search(self) -> Path:
+        """Of the trials of ``gzsl search``, each a run directory (`gzsl_dist.sweeps.search`)."""
+        return self.directory / "search"
+
     def folds(self, folds: int) -> list[TrainingFiles]:
         """The trainings of selection; a single one lies in the folder of selection itself."""
         if folds == 1:
