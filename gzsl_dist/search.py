@@ -3,7 +3,7 @@
 Takes the trainer's own options as what all trials share, and tries others (--space) by optuna's
 TPE. No test row is read. The journal, the trials and ``best.yaml``, for ``gzsl train --config``,
 are in ``search/`` of the run directory. The same command goes on from where it was stopped; several
-at a time share the trials. docs/data.md tells more.
+at a time share the trials. docs/search.md tells more.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ STARTERS = {
     "cluster/synthesize.sbatch": "synthesize",
     "cluster/evaluate.sbatch": "evaluate",
     "cluster/extract.sbatch": "extract",
+    "cluster/search.sbatch": "search",
 }
 """Files that pass their arguments to a command of the package."""
 
@@ -117,7 +118,7 @@ def _package(module: str, arguments: list[str]) -> None:
     ).main
     if module in RUN:
         assert main(arguments) == 0
-    elif module == "train":
+    elif module in ("train", "search"):
         assert main([*arguments, "--print-config"]) == 0
     elif module == "verify":
         with mock.patch.object(gzsl_dist.distributed.processes, "start_processes", _parsed):

@@ -79,6 +79,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     mine = str(folder / "runs" / "mine")
     given = ["--data.path", str(folder / "mine.h5"), "--run.dir", mine, "--quiet"]
     assert train.main([*options, *given]) == 0
+    (folder / "runs" / "mine" / "search").mkdir()
+    shutil.copy(
+        folder / "runs" / "mine" / "config.yaml", folder / "runs" / "mine" / "search" / "best.yaml"
+    )
     for name in RUNS:
         shutil.copytree(mine, folder / "runs" / name)
     bank = ["--run", mine, "--out", str(folder / "BANK.h5"), "--per-class", "300"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -12,7 +13,10 @@ import pytest
 import yaml
 
 from gzsl_dist import search
+from gzsl_dist.config import Config
 from gzsl_dist.errors import InputError
+from gzsl_dist.run.state import RunState
+from gzsl_dist.sweeps.search import Search
 
 from .commands import SMALL, error_line, run, start
 
@@ -97,7 +101,7 @@ def test_two_jobs_share_the_trials(tmp_path: Path) -> None:
     assert [(row["trial"], row["state"]) for row in rows(tmp_path)] == [
         (str(number), "done") for number in range(4)
     ]
-    assert not list((tmp_path / "run" / "search").glob("*.lock")), "every trial was released"
+    assert not list((tmp_path / "run" / "search").glob("*-0*.lock")), "every trial was released"
 
 
 def test_two_processes_train_each_trial_together(tmp_path: Path) -> None:
@@ -123,6 +127,23 @@ def test_trials_that_fail_are_told_and_counted(tmp_path: Path) -> None:
     other = ("--trials", 2, "--train.batch_size", 16)
     refused = run("search", *options(tmp_path, 2, space, "--train.precision", "float32", *other))
     assert "holds a search of iapc with train.batch_size = 32, not 16" in error_line(refused)
+
+
+def test_a_trial_that_kills_its_job_is_given_up(tmp_path: Path) -> None:
+    config = Config.model_validate({"run": {"dir": str(tmp_path)}})
+    claimed = []
+    for _ in range(5):
+        job = Search({"iapc": config}, {"model.anchor": ["none", "ridge"]}, trials=2)
+        job.open()
+        claimed.append((job.claim() or ("", -1, {}))[1])
+        if claimed[-1] == 0:
+            directory = job.config(("iapc", 0, {})).run_dir
+            host = socket.gethostname()
+            RunState("running", -1, "", host, "", time.time()).write(directory)
+        assert job._held is not None
+        job._held.close()  # as the end of its process does
+    assert claimed == [0, 0, 0, 1, 1]
+    assert "was killed 3 times" in (tmp_path / "search" / "trials.csv").read_text()
 
 
 @pytest.mark.parametrize(

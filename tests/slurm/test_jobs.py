@@ -152,6 +152,23 @@ def test_a_sweep_of_four(user: User) -> None:
     assert len(list((user.clone / "runs" / "s").glob("*/result.json"))) == 4
 
 
+def test_a_search_of_two_jobs(user: User) -> None:
+    pytest.importorskip("optuna")
+    (user.clone / "space.yaml").write_text("train.learning_rate: {low: 1.0e-4, high: 1.0e-3}\n")
+    job = user.sbatch(
+        "--array=0-1", "-c", 1, "cluster/search.sbatch", *TINY[:6], *TINY[-2:],
+        "--evaluation.folds", 1, "--run.dir", "runs/s", "--space", "space.yaml", "--trials", 4,
+        "--config", "configs/digits.yaml",
+    )  # fmt: skip
+    for element in range(2):
+        ended = user.slurm.wait(f"{job}_{element}")
+        assert ended["JobState"] == "COMPLETED", user.log(job)
+    trials = (user.clone / "runs" / "s" / "search" / "trials.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[:3] for line in trials] == [
+        ["iapc", str(number), "done"] for number in range(4)
+    ]
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "words"),
     [
