@@ -215,7 +215,7 @@ def batches(repeats: int) -> Line:
 
 def memory() -> list[Line]:
     """What autograd keeps of a critic step on one of W processes, where its blocks are the most."""
-    from gzsl_dist.planning.shapes import DataShape
+    from gzsl_dist.config.sizes import DataShape
     from gzsl_dist.planning.tracing import trace
 
     by_processes = Line("memory kept, B = 4096", "W", [1, 3, 10, 32, 100])

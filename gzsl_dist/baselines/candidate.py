@@ -14,6 +14,7 @@ PENALTIES = (1e-2, 1e-1, 1.0, 10.0, 100.0)
 UNCHOSEN = {
     "ridge": {"feature_penalty": 1.0, "semantic_penalty": 1.0},
     "nearest_prototype": {"semantic_penalty": 0.1},
+    "clip": {},
 }
 """By method, where no validation classes choose: the middle of what is tried."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gzsl_dist.baselines.candidate import UNCHOSEN, Candidate
+from gzsl_dist.baselines.clip import check_clip, clip
 from gzsl_dist.baselines.nearest_prototype import LINEAR, nearest_prototype
 from gzsl_dist.baselines.ridge import ridge
 from gzsl_dist.config import Config
@@ -41,8 +42,11 @@ def choose_penalties(dataset: Dataset, config: Config, path: Path | None) -> Sel
         path: where the choice is written, or read if it was made before; None: neither.
 
     Raises:
-        InputError: the data set has too few classes or samples for validation classes.
+        InputError: the data set has too few classes or samples for validation classes, or is none
+            for this method.
     """
+    if config.method == "clip":
+        check_clip(dataset)
     if not needs_validation(config.evaluation):
         chosen = fixed(0, config.evaluation, dataset.fingerprint)
         return replace(chosen, settings=UNCHOSEN[config.method])
@@ -122,6 +126,8 @@ def score_rows(candidate: Candidate, problem: Problem) -> ScoredProblem:
 def _candidates(
     method: str, problem: Problem, only: dict[str, float] | None = None
 ) -> Iterator[Candidate]:
+    if method == "clip":
+        return clip(problem)
     if only is None:
         return ridge(problem) if method == "ridge" else nearest_prototype(problem)
     penalty = [only["semantic_penalty"]]

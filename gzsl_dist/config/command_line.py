@@ -48,6 +48,11 @@ def setting_fields(
             yield prefix + name, field
 
 
+def section_of(name: str) -> str:
+    """The section of a setting; those of none are under `method`."""
+    return name.split(".")[0] if "." in name else "method"
+
+
 def add_setting_arguments(parser: argparse.ArgumentParser) -> None:
     """Give a parser ``--config``, ``--print-config`` and one option for each setting."""
     parser.add_argument("--config", metavar="FILE", help="YAML file of settings")
@@ -56,7 +61,7 @@ def add_setting_arguments(parser: argparse.ArgumentParser) -> None:
     )
     groups: dict[str, argparse._ArgumentGroup] = {}
     for name, field in setting_fields():
-        section = name.split(".")[0] if "." in name else "method"
+        section = section_of(name)
         if section not in groups:
             groups[section] = parser.add_argument_group(section)
         default = field.get_default(call_default_factory=False)
@@ -103,8 +108,13 @@ def config_from_arguments(arguments: argparse.Namespace, unknown: Sequence[str])
 
 
 def values_to_start_from(data: str) -> dict[str, Any]:
-    """What stands where no configuration file is given: of the embedded data set, its own file."""
-    return read_settings(Path(__file__).with_name("digits.yaml")) if data == EMBEDDED else {}
+    """What stands where no configuration file is given.
+
+    Of the embedded data set, its own file; of others, sizes that fit them.
+    """
+    if data != EMBEDDED:
+        return {"size": "auto"}
+    return read_settings(Path(__file__).with_name("digits.yaml"))
 
 
 def _validated(values: dict[str, Any], given: dict[str, Any], file: str | None) -> Config:

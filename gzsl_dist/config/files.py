@@ -10,6 +10,7 @@ import yaml
 
 from gzsl_dist.config import yaml_text
 from gzsl_dist.config.nested import flat, nested
+from gzsl_dist.config.sizes import left_to_size
 from gzsl_dist.config.tree import Config, is_free_to_differ
 from gzsl_dist.errors import InputError
 from gzsl_dist.run.files import RunFiles
@@ -17,8 +18,11 @@ from gzsl_dist.run.state import lock_run
 
 
 def to_yaml(config: Config) -> str:
-    """The complete configuration as YAML; reading it back gives the same."""
-    return yaml_text.dump(config.model_dump())
+    """The complete configuration as YAML; reading it back gives the same.
+
+    Where its `size` waits for the data, what that will set is left out.
+    """
+    return yaml_text.dump(config.model_dump(exclude=left_to_size(config)))
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -40,6 +40,9 @@ PRESETS = {
 }
 """What `method` fills in where nothing else is given. All methods share one harness."""
 
-BASELINES = ("ridge", "nearest_prototype")
+BASELINES = ("ridge", "nearest_prototype", "clip")
 """Methods without networks, in closed form (`gzsl_dist.baselines`); no loss, no step."""
 PRESETS |= dict.fromkeys(BASELINES, PRESETS["wgan"])
+
+UNSCALED = ("clip",)
+"""Methods that take features as they are, not scaled to [0, 1]."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gzsl_dist.config.command_line import setting_fields, value_hint
+from gzsl_dist.config.command_line import section_of, setting_fields, value_hint
 from gzsl_dist.config.nested import flat
 from gzsl_dist.config.presets import BASELINES, PRESETS
 
@@ -26,15 +26,13 @@ def reference() -> str:
     lines = [HEAD]
     section = None
     for name, field in setting_fields():
-        if name.split(".")[0] != section:
-            section = name.split(".")[0]
+        if section_of(name) != section:
+            section = section_of(name)
             lines += [f"## {section}", "", "| setting | values | default | |", "|---|---|---|---|"]
         default = field.get_default(call_default_factory=False)
         shown = "" if default is None else f"`{_plain(default)}`"
         values = value_hint(field.annotation).replace("|", " \\| ")
         lines.append(f"| `{name}` | {values} | {shown} | {field.description} |")
-        if name == "method":
-            lines.append("")
     presets = {name: flat(PRESETS[name]) for name in PRESETS if name not in BASELINES}
     lines += ["", "## Presets", "", f"| setting | {' | '.join(presets)} |"]
     lines.append("|---|" + "---|" * len(presets))

@@ -52,10 +52,16 @@ class Config(Section):
     """All settings of a run."""
 
     method: Literal[
-        "iapc", "ce_gzsl", "wgan", "proxy_anchor", "supcon", "ridge", "nearest_prototype"
+        "iapc", "ce_gzsl", "wgan", "proxy_anchor", "supcon", "ridge", "nearest_prototype", "clip"
     ] = Field(
         "iapc",
         description="Preset of loss weights, or a baseline without networks; see docs/method.md.",
+    )
+    size: Literal["auto", "small", "base", "published"] | None = Field(
+        None,
+        description="Widths, noise, batch, steps and learning rate that fit the data and the "
+        "device, where nothing else is given (docs/data.md, Sizes); without a configuration file, "
+        "`auto` for data of your own.",
     )
     run: RunSettings = Field(default_factory=RunSettings)
     data: DataSettings = Field(default_factory=DataSettings)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gzsl_dist.config import Config, DataSettings
+from gzsl_dist.config.presets import UNSCALED
 from gzsl_dist.data.dataset import Dataset, IntArray
 from gzsl_dist.data.draws import Stream, held_out_rows, permutation
 from gzsl_dist.data.features import Features, StoredFeatures
@@ -107,8 +108,14 @@ class Problem:
         return number[labels]
 
 
-def final_problem(dataset: Dataset, settings: DataSettings) -> Problem:
-    """Train on all seen classes (``trainval``), measure on the official test rows."""
+def final_problem(dataset: Dataset, settings: DataSettings, *, scaled: bool = True) -> Problem:
+    """Train on all seen classes (``trainval``), measure on the official test rows.
+
+    Args:
+        dataset: the data.
+        settings: how they are scaled.
+        scaled: whether features are scaled to [0, 1].
+    """
     splits = dataset.splits
     return _build(
         dataset,
@@ -118,6 +125,7 @@ def final_problem(dataset: Dataset, settings: DataSettings) -> Problem:
         unseen=splits["test_unseen"],
         unseen_classes=dataset.unseen_classes,
         note="official test rows",
+        scaled=scaled,
     )
 
 
@@ -160,6 +168,7 @@ def selection_problem(dataset: Dataset, config: Config, fold: int = 0) -> Proble
         unseen=trainval[is_unseen],
         unseen_classes=unseen_classes,
         note=note,
+        scaled=config.method not in UNSCALED,
     )
 
 
@@ -196,13 +205,16 @@ def _build(
     unseen: IntArray,
     unseen_classes: IntArray,
     note: str,
+    scaled: bool,
 ) -> Problem:
     seen_classes = np.unique(dataset.labels[train])
     classes = np.concatenate([seen_classes, unseen_classes])
     number = np.full(len(dataset.classes), -1)
     number[classes] = np.arange(len(classes))
     stored = dataset.features
-    scaling = Scaling.fit(stored, settings.feature_transform, train)
+    scaling = Scaling.none(stored.shape[1])
+    if scaled:
+        scaling = Scaling.fit(stored, settings.feature_transform, train)
     whole = stored.whole if isinstance(stored, GuardedFeatures) else stored
     on_disk = isinstance(whole, StoredFeatures)
     # rows behind a guard are read when they are measured, not before

@@ -42,6 +42,11 @@ class Scaling:
         extent = maximum - minimum
         return cls(transform, minimum, np.where(extent > 0, extent, 1).astype(np.float32))
 
+    @classmethod
+    def none(cls, width: int) -> Scaling:
+        """Features stay as they are."""
+        return cls("none", np.zeros(width, np.float32), np.ones(width, np.float32))
+
     def __call__(self, features: FloatArray) -> FloatArray:
         """Scale ``(rows, d_x)``; rows outside the training range leave [0, 1] and stay so."""
         scaled: FloatArray = apply_transform(features, self.transform) - self.minimum

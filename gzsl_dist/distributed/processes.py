@@ -207,6 +207,11 @@ def collective_backend(device: torch.device) -> str:
     return "nccl" if device.type == "cuda" else "gloo"
 
 
+def device_type(device: str) -> str:
+    """``cuda`` or ``cpu``, of a `train.device` that may be ``auto``."""
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
 @contextmanager
 def start_processes(
     device: str = "auto", timeout: int = 300, *, quiet: bool = False
@@ -226,7 +231,7 @@ def start_processes(
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("train.device: no CUDA device is visible; use --train.device cpu")
-    uses_gpu = device != "cpu" and torch.cuda.is_available()
+    uses_gpu = device_type(device) == "cuda"
     launch_environment.check(torch.cuda.device_count() if uses_gpu else 0)
     world_size, rank = launch_environment.world_size(), launch_environment.rank()
     if uses_gpu:

@@ -29,6 +29,7 @@ from gzsl_dist.experiment.estimator_settings import (
 )
 from gzsl_dist.experiment.experiment import Experiment
 from gzsl_dist.inference.model import ZeroShotModel, load_model
+from gzsl_dist.planning.shapes import shape_of
 from gzsl_dist.training.stop_signal import StopSignal
 
 HEADER = "gzsl_dist.GZSLClassifier"
@@ -45,8 +46,10 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Args:
         method: ``iapc``, ``ce_gzsl``, ``ridge`` or another of ``docs/method.md``.
-        steps: generator steps.
-        batch_size: rows of a batch.
+        size: ``auto``, ``small``, ``base`` or ``published``: widths, steps and such that nothing
+            else sets; None: the defaults of ``docs/configuration.md``.
+        steps: generator steps; None: by `size`.
+        batch_size: rows of a batch; None: by `size`.
         calibration: ``validation`` or ``none``.
         settings: any other setting by its dotted name, such as ``{"model.noise_dim": 32}``; see
             ``docs/configuration.md``. `set_params` takes each as ``model__noise_dim``.
@@ -70,8 +73,9 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         method: str = "iapc",
         *,
-        steps: int = 400,
-        batch_size: int = 256,
+        size: str | None = "auto",
+        steps: int | None = None,
+        batch_size: int | None = None,
         calibration: str = "validation",
         settings: Mapping[str, Any] | None = None,
         random_state: int = 0,
@@ -79,6 +83,7 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         verbose: int = 0,
     ) -> None:
         self.method = method
+        self.size = size
         self.steps = steps
         self.batch_size = batch_size
         self.calibration = calibration
@@ -130,7 +135,7 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         try:
             check_class_table(dataset, "semantics")
-            config = self._config(calibrated=len(self.unseen_classes_) > 0)
+            config = self._config(dataset)
             with start_processes(config.train.device, quiet=not self.verbose) as processes:
                 strategy = choose_strategy(config.train, processes)
                 one = Experiment(dataset, config, processes, strategy, StopSignal())
@@ -219,11 +224,11 @@ class GZSLClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self.settings = {**(self.settings or {}), **settings}
         return self
 
-    def _config(self, *, calibrated: bool) -> Config:
+    def _config(self, dataset: Dataset) -> Config:
         given = {parameter: getattr(self, parameter) for parameter in PARAMETERS.values()}
-        if not calibrated:
+        if not len(self.unseen_classes_):
             given["calibration"] = "none"
-        return config_of(given, self.settings or {})
+        return config_of(given, self.settings or {}, shape_of(dataset))
 
 
 def _plain(value: Any) -> Any:

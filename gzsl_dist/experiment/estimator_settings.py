@@ -11,9 +11,12 @@ from pydantic import ValidationError
 from gzsl_dist.config import Config
 from gzsl_dist.config.command_line import nearest_setting, setting_fields
 from gzsl_dist.config.nested import flat, merge, nested
+from gzsl_dist.config.sizes import DataShape, sized
+from gzsl_dist.distributed.processes import device_type
 
 PARAMETERS = {
     "method": "method",
+    "size": "size",
     "train.steps": "steps",
     "train.batch_size": "batch_size",
     "train.seed": "random_state",
@@ -44,8 +47,12 @@ def split_parameters(params: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     return own, settings
 
 
-def config_of(parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> Config:
+def config_of(
+    parameters: Mapping[str, Any], settings: Mapping[str, Any], shape: DataShape
+) -> Config:
     """The configuration of an estimator's parameters, by their names, and further settings.
+
+    Steps and batch size may be None, which leaves them to the size for data of this shape.
 
     Raises:
         ValueError: a value is wrong, a setting is unknown, or is one of the parameters.
@@ -53,14 +60,14 @@ def config_of(parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> Con
     tree = nested(dict(settings))
     for name in flat(tree).keys() & PARAMETERS.keys():
         raise ValueError(f"settings: {name} is the parameter {PARAMETERS[name]}; give it there")
-    if tree.get("evaluation", {}).get("selection") != "validation":
-        # where no step is chosen, only the last one is validated
-        tree = merge({"evaluation": {"every": parameters["steps"]}}, tree)
-    own = nested({name: parameters[of] for name, of in PARAMETERS.items()})
+    values = {name: parameters[of] for name, of in PARAMETERS.items()}
+    left = [name for name in ("train.steps", "train.batch_size") if values[name] is None]
+    own = nested({name: value for name, value in values.items() if name not in left})
     # one process, and no run directory
     fixed = {"train": {"strategy": "single"}, "evaluation": {"in_memory": "true"}}
+    tree = merge({"evaluation": {"selection": "fixed"}}, merge(tree, merge(own, fixed)))
     try:
-        return Config.model_validate(merge(tree, merge(own, fixed)))
+        config = Config.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
@@ -69,6 +76,12 @@ def config_of(parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> Con
         message = first["msg"].removeprefix("Value error, ")
         where = f"{name} = {first['input']!r}: " if name else ""
         raise ValueError(in_own_words(f"{where}{message}")) from None
+    config = sized(config, shape, device_type(config.train.device))
+    if config.evaluation.selection == "validation" or "every" in tree["evaluation"]:
+        return config
+    # where no step is chosen, only the last one is validated
+    evaluation = config.evaluation.model_copy(update={"every": config.train.steps})
+    return config.model_copy(update={"evaluation": evaluation})
 
 
 def in_own_words(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from gzsl_dist.baselines.candidate import Candidate
 from gzsl_dist.baselines.run import choose_penalties, fit_baseline, measured_baseline, score_rows
 from gzsl_dist.config import Config
-from gzsl_dist.config.presets import BASELINES
+from gzsl_dist.config.presets import BASELINES, UNSCALED
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.guard import guarded
 from gzsl_dist.data.problem import Problem, final_problem, selection_problem
@@ -146,7 +146,7 @@ class Experiment:
             PreemptedError: a signal asked to stop, and a checkpoint was saved.
         """
         config, files = self.config, self.files
-        problem = final_problem(self.dataset, config.data)
+        problem = final_problem(self.dataset, config.data, scaled=config.method not in UNSCALED)
         networks: Networks | None = None
         classifier: SoftmaxClassifier | Candidate
         if config.method in BASELINES:
@@ -257,6 +257,7 @@ class Experiment:
             else None,
             split=f"{fold + 1} of {folds}, seed {config.train.seed}, "
             f"{config.evaluation.held_out:g} held out",
+            later=config.train.steps * (folds - fold - 1 + config.evaluation.final),
         )
         return kept
 
@@ -278,9 +279,8 @@ class Experiment:
 
         def oracle(step: int, networks: Networks) -> dict[str, float]:
             if files:
-                rows = self.guard.test_rows
                 processes.run_on_rank0(
-                    lambda: note_early_read(files.directory, "oracle", step, rows)
+                    lambda: note_early_read(files.directory, "oracle", step, self.guard.test_rows)
                 )
             with self.guard.oracle():
                 return oracle_figures(self._score(problem, networks))

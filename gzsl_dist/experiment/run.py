@@ -8,6 +8,7 @@ from pathlib import Path
 from gzsl_dist.config import Config
 from gzsl_dist.config.nested import flat
 from gzsl_dist.config.presets import BASELINES
+from gzsl_dist.config.sizes import sized, told_size
 from gzsl_dist.data.batches import check_batch_size
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.features import StoredFeatures
@@ -20,6 +21,7 @@ from gzsl_dist.experiment.experiment import Experiment
 from gzsl_dist.experiment.run_directory import locked, open_run_directory
 from gzsl_dist.monitoring.progress import log_rank0
 from gzsl_dist.monitoring.tables import print_result
+from gzsl_dist.planning.shapes import shape_of
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.run.result import Result
 from gzsl_dist.run.state import recorded_state
@@ -47,7 +49,6 @@ def run(config: Config, processes: DistributedContext, stop: StopSignal) -> Resu
     started = time.monotonic()
     settings = {name: str(value) for name, value in flat(config.model_dump()).items()}
     processes.agree(settings, "give all processes the same configuration file and options")
-    strategy = processes.run_on_all_ranks(lambda: choose_strategy(config.train, processes))
     processes.run_on_rank0(lambda: earlier_checkpoints(config.train.resume))
     processes.run_on_all_ranks(
         lambda: processes.is_main_process and callback_classes(config.train.callbacks)
@@ -55,6 +56,9 @@ def run(config: Config, processes: DistributedContext, stop: StopSignal) -> Resu
     dataset = processes.run_on_all_ranks(
         lambda: load_dataset(config.data.path, config.data.in_memory)
     )
+    device = processes.run_on_rank0(lambda: processes.device.type)
+    config = sized(config, shape_of(dataset), device)
+    strategy = processes.run_on_all_ranks(lambda: choose_strategy(config.train, processes))
     if config.method not in BASELINES:
         rows = len(dataset.splits["trainval"])
         processes.run_on_rank0(lambda: check_batch_size(config.train.batch_size, rows))
@@ -71,8 +75,9 @@ def run(config: Config, processes: DistributedContext, stop: StopSignal) -> Resu
         open_run_directory(config, processes)
         log_rank0(
             processes,
-            f"{config.method} on {dataset.name}: {len(dataset.seen_classes)} seen and "
-            f"{len(dataset.unseen_classes)} unseen classes, {processes.world_size} process(es), "
+            f"{config.method} on {dataset.name}{told_size(config)}: "
+            f"{len(dataset.seen_classes)} seen and {len(dataset.unseen_classes)} unseen classes, "
+            f"{processes.world_size} process(es), "
             f"{strategy.name}, {processes.device.type}, {config.train.precision}; "
             f"run in {directory}",
         )

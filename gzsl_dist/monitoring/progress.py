@@ -20,6 +20,7 @@ from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.monitoring.callback import LoopCallback, Training
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BEFORE_FORECAST = 3.0
 
 
 def log_rank0(processes: DistributedContext, text: str) -> None:
@@ -95,10 +96,16 @@ class StepProgress:
 
 
 class TrainingProgress(LoopCallback):
-    """`StepProgress` of a training."""
+    """`StepProgress` of a training, and once how long the run will take.
 
-    def __init__(self, processes: DistributedContext) -> None:
-        self._processes = processes
+    Args:
+        processes: the job.
+        later: steps of the trainings that follow in the run; with 0 that is not told.
+    """
+
+    def __init__(self, processes: DistributedContext, later: int = 0) -> None:
+        self._processes, self._later = processes, later
+        self._first: tuple[int, float] | None = None  # the first step is slower than others
 
     def start(self, training: Training) -> None:
         """Show it from here."""
@@ -108,6 +115,16 @@ class TrainingProgress(LoopCallback):
     def advance(self, step: int, figures: Mapping[str, float]) -> None:
         """Show the step."""
         self._shown.advance(step, figures)
+        now = time.monotonic()
+        first, began = self._first = self._first or (step, now)
+        if self._later and now - began > SECONDS_BEFORE_FORECAST:
+            left = (now - began) / (step - first) * (self._shown.steps - step + self._later)
+            log_rank0(
+                self._processes,
+                f"{self._shown.title}: about {_duration(left)} for the steps of all trainings, "
+                "at this rate; evaluations come on top",
+            )
+            self._later = 0
 
     def end(self, error: BaseException | None) -> None:
         """Leave the bar as it is."""

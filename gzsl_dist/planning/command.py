@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from gzsl_dist.config import Config
 from gzsl_dist.config.files import check_start
 from gzsl_dist.config.presets import BASELINES
+from gzsl_dist.config.sizes import sized
 from gzsl_dist.distributed.launch_environment import is_reporting_process
 from gzsl_dist.errors import InputError
 
@@ -53,10 +54,14 @@ def print_plan(config: Config, arguments: argparse.Namespace) -> None:
 
     text, given = arguments.plan_world_size, arguments.plan_shape
     sizes = world_sizes(DEFAULT_WORLD_SIZES if text is None else text)
-    if text is None:
-        sizes = [size for size in sizes if size <= config.train.batch_size]
     dataset = opened(config.data.path) if given is None else None
     shape = shape_of_option(given) if dataset is None else shape_of(dataset)
+    if config.size is not None:
+        from gzsl_dist.distributed.processes import device_type
+
+        config = sized(config, shape, device_type(config.train.device))
+    if text is None:
+        sizes = [size for size in sizes if size <= config.train.batch_size]
     lines = []
     if config.method in BASELINES:
         lines.append(f"{config.method}: closed form, by one process; there is no step to plan")

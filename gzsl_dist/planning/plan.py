@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gzsl_dist.config import Config
+from gzsl_dist.config.sizes import DataShape
 from gzsl_dist.errors import InputError
-from gzsl_dist.planning.shapes import DataShape
 from gzsl_dist.planning.strategies import (
     STRATEGIES,
     Held,

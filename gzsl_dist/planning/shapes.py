@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gzsl_dist.config.sizes import DataShape
 from gzsl_dist.errors import InputError
 
 if TYPE_CHECKING:
     from gzsl_dist.data.dataset import Dataset
-
-
-@dataclass(frozen=True)
-class DataShape:
-    """What a step's sizes depend on: seen classes, d_x, d_a and training rows."""
-
-    seen_count: int
-    feature_dim: int
-    semantic_dim: int
-    rows: int
 
 
 def shape_of_option(text: str) -> DataShape:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gzsl_dist.config import Config
+from gzsl_dist.config.sizes import DataShape, told_size
 from gzsl_dist.planning.plan import Plan
-from gzsl_dist.planning.shapes import DataShape
 
 LABEL, COLUMN, COLUMNS = 44, 11, 5
 NOTE = """\
@@ -21,8 +21,8 @@ def plan_table(config: Config, shape: DataShape, plans: Sequence[Plan]) -> str:
     """The whole text."""
     train = config.train
     lines = [
-        f"{config.method}: batch {train.batch_size}, {train.critic_steps} critic steps a step, "
-        f"{train.precision}",
+        f"{config.method}{told_size(config)}: batch {train.batch_size}, "
+        f"{train.critic_steps} critic steps a step, {train.precision}",
         f"{shape.seen_count} seen classes, d_x {shape.feature_dim}, d_a {shape.semantic_dim}, "
         f"{shape.rows} training rows",
         NOTE,

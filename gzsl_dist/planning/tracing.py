@@ -21,11 +21,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from gzsl_dist.config import Config
+from gzsl_dist.config.sizes import DataShape
 from gzsl_dist.data.batches import Batch
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.models.networks import Networks, build_networks
 from gzsl_dist.models.precision import network_dtype, network_precision
-from gzsl_dist.planning.shapes import DataShape
 from gzsl_dist.training.objectives import CriticObjective, GeneratorObjective, frozen
 
 

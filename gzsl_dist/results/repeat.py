@@ -23,7 +23,8 @@ def repeat_command(run: FinishedRun) -> str:
     base = merge(values_to_start_from(data), {"method": run.config.method, "data": {"path": data}})
     usual = flat(Config.model_validate(base).model_dump())
     words = [*start, "gzsl_dist.train", "--method", run.config.method]
-    for name, value in run.settings.items():
+    # whatever its size means is given by itself
+    for name, value in (run.settings | {"size": None}).items():
         if name == "data.path" or (value != usual[name] and name not in ("method", "run.dir")):
             words += [f"--{name}", _text(value)]
     return shlex.join([*words, "--run.dir", f"runs/{run.name.replace('/', '-')}-again"])

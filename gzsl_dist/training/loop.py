@@ -80,6 +80,7 @@ def fit(
     oracle: Oracle | None = None,
     start: Path | None = None,
     split: str = "",
+    later: int = 0,
 ) -> Networks:
     """Train for a number of steps, resuming from the newest checkpoint if there is one.
 
@@ -100,6 +101,7 @@ def fit(
         start: checkpoints of another training to start from, where this one has none.
         split: in selection, what the validation rows depend on: weights that were trained on them
             must not be started from.
+        later: steps of the run's trainings after this one, for the forecast of its time.
 
     Raises:
         DivergedError: a loss became NaN or infinite.
@@ -136,7 +138,10 @@ def fit(
             DiagnosticsLog(problem, config.train.seed, margin, metric_logger, processes),
             Checkpoints(folder, made, config.checkpoint.keep, processes),
         ]
-    callbacks += [*user_callbacks(config.train.callbacks, processes), TrainingProgress(processes)]
+    callbacks += [
+        *user_callbacks(config.train.callbacks, processes),
+        TrainingProgress(processes, later),
+    ]
     training = Training(title, directory, flat(config.model_dump()), steps, done)
     with following(callbacks, training), stop.in_steps():
         run_steps(trainer, training, callbacks, config, processes, stop, validate, oracle)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from gzsl_dist.config import Config
+from gzsl_dist.config.sizes import DataShape
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.problem import Problem, final_problem
@@ -19,7 +20,6 @@ from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.errors import InputError, OtherProcessError
 from gzsl_dist.planning.plan import Plan, make_plan
-from gzsl_dist.planning.shapes import DataShape
 from gzsl_dist.training.resume import Found, compatibility
 from gzsl_dist.training.trainer import Trainer
 from gzsl_dist.verification.small import small_config

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from gzsl_dist.config import Config
+from gzsl_dist.config.sizes import DataShape
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.store import write_dataset
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.planning.plan import Plan, make_plan
-from gzsl_dist.planning.shapes import DataShape, opened, shape_of, shape_of_option
+from gzsl_dist.planning.shapes import opened, shape_of, shape_of_option
 from gzsl_dist.planning.table import amount, plan_table, size
 from gzsl_dist.planning.tracing import Sent
 from gzsl_dist.training import chunks

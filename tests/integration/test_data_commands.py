@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.io
 
+from gzsl_dist.config.files import read_run_config
 from gzsl_dist.data.store import read_dataset
 from gzsl_dist.data.xlsa17 import read_pair
 from tests.unit.data.pairs import variables, write_pair
@@ -60,7 +61,13 @@ def test_simulated_data_train(tmp_path: Path) -> None:
         "--evaluation.rows_per_class", 2, "--train.batch_size", 400, *small,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "simulated-awa2" in done.stdout
+    assert "simulated-awa2, size small (hidden 32, h 32, batch 400, 2 steps)" in done.stdout
+    chosen = read_run_config(tmp_path / "run")
+    assert (chosen.size, chosen.model.projection_dim, chosen.train.critic_steps) == (
+        "small",
+        256,
+        2,
+    )
     assert "rows repeat" in done.stdout
     assert "at least 200" in error_line(
         run("simulate", tmp_path / "x", "--like", "awa2", "--rows", 9)

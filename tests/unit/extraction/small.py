@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import zlib
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from gzsl_dist.extraction.packages import import_package
 from gzsl_dist.extraction.preprocessing import Preprocessing
 
 HERE = "python:tests.unit.extraction.small"
@@ -132,3 +134,16 @@ def halved(image: Image.Image) -> Tensor:
 def with_function() -> tuple[nn.Module, object]:
     """An encoder whose preprocessing is a plain function."""
     return Pixels(), halved
+
+
+def tiny_clip(folder: Path) -> str:
+    """An encoder of images and texts with small random weights in a file."""
+    open_clip = import_package("open_clip", "test")
+    image = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
+    words = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
+    config = {"embed_dim": 16, "vision_cfg": image, "text_cfg": words}
+    (folder / "tiny-clip.json").write_text(json.dumps(config))
+    open_clip.add_model_config(folder / "tiny-clip.json")
+    torch.manual_seed(0)
+    torch.save(open_clip.create_model("tiny-clip").state_dict(), folder / "w.pt")
+    return f"open_clip:tiny-clip/{folder / 'w.pt'}"

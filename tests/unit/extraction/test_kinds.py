@@ -24,6 +24,8 @@ from gzsl_dist.extraction.image_encoders import image_encoder
 from gzsl_dist.extraction.packages import import_package
 from gzsl_dist.extraction.text_encoders import text_encoder
 
+from .small import tiny_clip
+
 CPU = torch.device("cpu")
 
 
@@ -64,14 +66,7 @@ def test_torchvision(tmp_path: Path) -> None:
 
 def test_open_clip(tmp_path: Path) -> None:
     """No weights of a CLIP can be had where this is written: a random one, from a file."""
-    open_clip = import_package("open_clip", "test")
-    image = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
-    words = {"context_length": 16, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
-    config = {"embed_dim": 16, "vision_cfg": image, "text_cfg": words}
-    (tmp_path / "tiny-clip.json").write_text(json.dumps(config))
-    open_clip.add_model_config(tmp_path / "tiny-clip.json")
-    torch.save(open_clip.create_model("tiny-clip").state_dict(), tmp_path / "w.pt")
-    name = f"open_clip:tiny-clip/{tmp_path / 'w.pt'}"
+    name = tiny_clip(tmp_path)
     assert features(image_encoder(name, CPU)).shape == (2, 16)
     with torch.no_grad():
         assert text_encoder(name, CPU).encode(["a cat", "a dog"]).shape == (2, 16)

@@ -18,12 +18,12 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import gzsl_dist
 from gzsl_dist import GZSLClassifier
 from gzsl_dist.baselines.candidate import Candidate
-from gzsl_dist.config.presets import BASELINES
+from gzsl_dist.config.sizes import DataShape
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
-from gzsl_dist.experiment.estimator_settings import in_own_words
+from gzsl_dist.experiment.estimator_settings import config_of, in_own_words
 from gzsl_dist.experiment.experiment import Experiment
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.training.stop_signal import StopSignal
@@ -117,6 +117,7 @@ def test_wrong_settings_are_refused() -> None:
         ({"settings": {"train.steps": 3}}, "settings: train.steps is the parameter steps;"),
         ({"settings": {"model.noise_dim": 0}}, "model.noise_dim = 0: Input should be"),
         ({"method": "magic"}, "method = 'magic': Input should be"),
+        ({"method": "clip"}, "method clip: fit has features of 4 values and semantics of 2, which"),
         ({"steps": 0}, "steps = 0: Input should be"),
     ):
         with pytest.raises(ValueError, match=f"^{re.escape(message)}[^\n]*$"):
@@ -131,7 +132,7 @@ def test_settings_are_reached_as_scikit_learn_names_them() -> None:
     assert (copy.steps, copy.method) == (7, "iapc")
     assert copy.settings == {"model.noise_dim": 4, "loss.prototype.margin": 0.3}
     assert learner.settings == {"model.noise_dim": 4}, "the original is as it was"
-    config = copy._config(calibrated=True)
+    config = config_of(copy.get_params(), copy.settings, DataShape(2, 4, 2, 4))
     assert (config.train.steps, config.loss.prototype.margin) == (7, 0.3)
     with pytest.raises(ValueError, match="no setting train__stepz; did you mean train__steps"):
         learner.set_params(train__stepz=3)
@@ -157,11 +158,25 @@ def in_memory(learner: GZSLClassifier, features: Any, labels: Any, semantics: An
         splits={"trainval": np.arange(len(labels)), "test_seen": none, "test_unseen": none},
     )
     alone = DistributedContext(0, 1, torch.device("cpu"), quiet=True)
-    config = learner._config(calibrated=True)
+    config = learner._config(dataset)
     return Experiment(dataset, config, alone, choose_strategy(config.train, alone), StopSignal())
 
 
-@pytest.mark.parametrize("method", BASELINES)
+def test_sizes_fit_the_rows_where_nothing_is_given() -> None:
+    features, labels, semantics = corners(10)
+    learner = GZSLClassifier()
+    learner.classes_, learner.unseen_classes_ = np.unique(labels), np.array(["corner 6"])
+    data = in_memory(learner, features, labels, semantics).dataset
+    found = learner._config(data)
+    assert (found.size, found.model.generator_hidden) == ("small", 128)
+    assert (found.train.steps, found.evaluation.every) == (200, 200)
+    given = GZSLClassifier(steps=7, settings={"model.generator_hidden": 9})
+    given.unseen_classes_ = learner.unseen_classes_
+    found = given._config(data)
+    assert (found.model.generator_hidden, found.train.steps, found.evaluation.every) == (9, 7, 7)
+
+
+@pytest.mark.parametrize("method", ["ridge", "nearest_prototype"])
 def test_a_baseline_is_its_closed_form(method: str) -> None:
     features, labels, semantics = corners(10)
     seen = ~np.isin(labels, ["corner 1", "corner 6"])

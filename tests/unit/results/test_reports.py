@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from gzsl_dist.config import Config
+from gzsl_dist.config import Config, yaml_text
 from gzsl_dist.config.command_line import add_setting_arguments, config_from_arguments
 from gzsl_dist.config.files import read_run_config
 from gzsl_dist.data.dataset import Dataset
@@ -339,20 +339,37 @@ def test_a_png_has_no_panel_of_what_a_run_lacks(runs: dict[str, Path], tmp_path:
     assert widths[1] == pytest.approx(0.75 * widths[0], abs=2)
 
 
-def test_the_command_repeats_the_run(runs: dict[str, Path], tmp_path: Path) -> None:
+def settings_again(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the command that repeats a run asks for, and what the run had, but for its folder."""
     import argparse
     import shlex
 
+    (read,) = read_runs([run])
+    words = shlex.split(repeat_command(read))
+    assert words[:3] == ["python", "-m", "gzsl_dist.train"]
+    parser = argparse.ArgumentParser()
+    add_setting_arguments(parser)
+    config = config_from_arguments(*parser.parse_known_args(words[3:]))
+    again, told = config.model_dump(), read_run_config(run).model_dump()
+    assert again.pop("run") != told.pop("run")
+    return again, told
+
+
+def test_the_command_repeats_the_run(runs: dict[str, Path]) -> None:
     for path in runs.values():
-        (run,) = read_runs([path])
-        words = shlex.split(repeat_command(run))
-        assert words[:3] == ["python", "-m", "gzsl_dist.train"]
-        parser = argparse.ArgumentParser()
-        add_setting_arguments(parser)
-        config = config_from_arguments(*parser.parse_known_args(words[3:]))
-        again, told = config.model_dump(), read_run_config(path).model_dump()
-        assert again.pop("run") != told.pop("run")
+        again, told = settings_again(path)
         assert again == told
+
+
+def test_a_run_of_a_size_is_repeated_by_its_numbers(runs: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(runs["iapc-0"], tmp_path / "small")
+    file = tmp_path / "small" / "config.yaml"
+    values = yaml_text.load(file.read_text()) | {"size": "small"}
+    values["data"]["path"] = "data/mine.h5"
+    values["train"]["critic_steps"] = 5  # the default, which `small` would replace
+    file.write_text(yaml_text.dump(values))
+    again, told = settings_again(file.parent)
+    assert again == told | {"size": None}
 
 
 def test_runs_of_other_settings_are_another_group(runs: dict[str, Path], tmp_path: Path) -> None:

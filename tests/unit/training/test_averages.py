@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from gzsl_dist.config import Config
+from gzsl_dist.config.sizes import DataShape
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.problem import final_problem
 from gzsl_dist.distributed import checkpoint
 from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.models.networks import build_networks
 from gzsl_dist.planning.plan import make_plan
-from gzsl_dist.planning.shapes import DataShape
 from gzsl_dist.training.averages import AveragedWeights
 from gzsl_dist.training.resume import compatibility
 from gzsl_dist.training.trained import load_run
