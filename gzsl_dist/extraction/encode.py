@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from gzsl_dist.data.dataset import FloatArray
 from gzsl_dist.distributed.processes import DistributedContext
-from gzsl_dist.errors import InputError, PreemptedError
+from gzsl_dist.errors import InputError, InterruptedRunError, PreemptedError
 from gzsl_dist.extraction.encoder import ImageEncoder, Transform
 from gzsl_dist.extraction.images import ImageEntry, UnreadableImageError, read_image
 from gzsl_dist.extraction.part_file import PartFile
@@ -153,7 +153,7 @@ def encode_part(
     Raises:
         InputError: an image that cannot be read; an encoder's output that is no finite vector a
             row.
-        PreemptedError: stopped by a signal; what was encoded stays.
+        PreemptedError: stopped by a signal or Ctrl-C; what was encoded stays.
     """
     processes.run_on_all_ranks(part.read_journals)  # all, before any writes on
 
@@ -193,7 +193,10 @@ def encode_part(
                         return True
             return False
 
-        stopped = processes.run_on_all_ranks(work)
+        try:
+            stopped = processes.run_on_all_ranks(work)
+        except KeyboardInterrupt:
+            raise InterruptedRunError(f"{title}: interrupted; the same command goes on") from None
     if processes.all_reduce_any(stopped):
         raise PreemptedError(f"{title}: stopped by a signal; the same command goes on")
     part.read_journals()

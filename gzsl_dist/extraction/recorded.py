@@ -103,7 +103,13 @@ def encode_classes(
             f"{where}: the model's classes were not described by words alone; give their semantics "
             "with --add-classes"
         )
-    several = [class_texts(row, record["template"], where) for row in rows]
+    try:
+        several = [class_texts(row, record["template"], where) for row in rows]
+    except InputError as error:
+        raise InputError(
+            f"{error}, of the training's {record['template']!r}; give the classes' semantics with "
+            "--add-classes"
+        ) from None
     encoder = text_encoder(_name(record, given, "--text-encoder"), torch.device("cpu"))
     _same(encoder, record, "--text-encoder")
     with torch.no_grad():

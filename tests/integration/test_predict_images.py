@@ -81,3 +81,13 @@ def test_a_class_file_of_words_is_what_extract_reads(folder: Path) -> None:
     rows = [{"name": "cat", "description": "An animal called cat, number 0."}]
     found = encode_classes(data.origin, rows, "test", f"{HERE}:words")
     np.testing.assert_allclose(found[0], data.semantics[0], atol=1e-6)
+
+
+def test_a_template_with_further_columns_is_refused(folder: Path) -> None:
+    from gzsl_dist.extraction.recorded import encode_classes
+
+    origin = read_dataset(folder / "data.h5").origin
+    origin["text_encoder"]["template"] = "a {name} of {habitat}. {description}"
+    rows = [{"name": "okapi", "description": "striped"}]
+    with pytest.raises(InputError, match=r"\{habitat\} is no column; .* give the classes' sem"):
+        encode_classes(origin, rows, "--add-class", f"{HERE}:words")

@@ -89,6 +89,34 @@ def test_transformers(tmp_path: Path) -> None:
     assert features(one).shape == (2, 24)
 
 
+def test_transformers_of_words_are_means_of_tokens(tmp_path: Path) -> None:
+    """Padding beside a longer text counts for nothing; against one text at a time."""
+    transformers = import_package("transformers", "test")
+    tokenizers = import_package("tokenizers", "test")
+    words = ["[PAD]", "[UNK]", "a", "cat", "dog", "shy", "with", "stripes"]
+    model = tokenizers.models.WordLevel({word: n for n, word in enumerate(words)}, "[UNK]")
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]"
+    ).save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    bert = transformers.BertModel(
+        transformers.BertConfig(
+            vocab_size=len(words), hidden_size=12, num_hidden_layers=2, num_attention_heads=2,
+            intermediate_size=16,
+        )
+    ).eval()  # fmt: skip
+    bert.save_pretrained(tmp_path)
+    texts = ["a dog", "a shy cat with stripes"]
+    with torch.no_grad():
+        found = text_encoder(f"transformers:{tmp_path}", CPU).encode(texts)
+        for row, text in zip(found, texts, strict=True):
+            numbers = torch.tensor([[words.index(word) for word in text.split()]])
+            expected = bert(numbers).last_hidden_state[0].mean(0)
+            torch.testing.assert_close(row, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_torchscript_and_onnx(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
     torch.jit.trace(model, torch.zeros(1, 3, 32, 32)).save(str(tmp_path / "m.pt"))
