@@ -63,6 +63,12 @@ class EvaluationSettings(Section):
         "so that a class is held back as much at any number.",
     )
     iterations: PositiveInt = Field(100, description="L-BFGS iterations of the classifier.")
+    fit_logits: PositiveInt = Field(
+        30_000_000_000,
+        description="Logits, iterations x samples x classes, that the classifier's fit may need. "
+        "Where they are more, a linear discriminant in closed form takes its place (cosine: class "
+        "means).",
+    )
     tolerance: PositiveFloat = Field(
         1e-4,
         description="The classifier's fit ends where an iteration lowers its loss by a smaller "

@@ -69,6 +69,8 @@ class Problem:
         scaling: how features were scaled, fitted on the training rows.
         note: how the problem was made, for people.
         names: ``(classes,)`` of each of the problem's classes.
+        final_size: training rows, seen and unseen classes of the whole data set, also where some
+            are held out for selection.
     """
 
     train: Rows
@@ -80,6 +82,7 @@ class Problem:
     scaling: Scaling
     note: str
     names: tuple[str, ...]
+    final_size: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def is_measured(self) -> bool:
@@ -237,4 +240,9 @@ def _build(
         scaling=scaling,
         note=note,
         names=tuple(dataset.classes[number] for number in classes),
+        final_size=(
+            len(dataset.splits["trainval"]),
+            len(dataset.seen_classes),
+            len(dataset.unseen_classes),
+        ),
     )

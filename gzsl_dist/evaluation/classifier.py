@@ -15,6 +15,7 @@ from torch import Tensor
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.classifier_form import Cosine, Form, Linear
 from gzsl_dist.evaluation.lbfgs import FitSummary, minimize
+from gzsl_dist.evaluation.time_left import with_time_left
 from gzsl_dist.models.precision import at_least_float32, network_precision
 
 RowBlocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]
@@ -42,9 +43,14 @@ class SoftmaxClassifier:
         return torch.log_softmax(at_least_float32(inputs) @ self.weight.T + self.bias, dim=1)
 
     def warning(self) -> str | None:
-        """One line for the user where the fit did not converge."""
+        """One line for the user where there was no fit, or it did not converge."""
         if self.fit is None or self.fit.ended == "converged":
             return None
+        if self.fit.ended == "closed form":
+            return (
+                f"{len(self.weight)} classes: the classifier is in closed form; a larger "
+                "--evaluation.fit-logits has it fitted"
+            )
         remedy = (
             "give more --evaluation.iterations"
             if self.fit.ended == "iterations"
@@ -141,7 +147,7 @@ def fit_softmax_blocks(
         return float(processes.broadcast_from_rank0(value)), gradient
 
     parameters, fit = minimize(
-        function,
+        with_time_left(function, iterations, processes),
         start,
         lambda one, other: float(processes.broadcast_from_rank0(dot(one, other))),
         iterations=iterations,

@@ -15,7 +15,7 @@ from typing import Literal
 
 from torch import Tensor
 
-Ended = Literal["converged", "iterations", "line search"]
+Ended = Literal["converged", "iterations", "line search", "closed form"]
 InnerProduct = Callable[[Tensor, Tensor], float]
 Function = Callable[[Tensor], tuple[float, Tensor]]
 """Value and gradient ``(size,)`` at a point ``(size,)``; the value is the same on all processes."""
@@ -37,7 +37,8 @@ class FitSummary:
         evaluations: of the function and its gradient.
         relative_gradient: Euclidean length of the gradient at the end over that at the start.
         ended: ``converged``; ``iterations`` where there were no more; ``line search`` where no
-            point along the direction was lower, which rounding causes near the minimum.
+            point along the direction was lower, which rounding causes near the minimum;
+            ``closed form`` where nothing was minimized (`gzsl_dist.evaluation.closed_form`).
     """
 
     iterations: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -19,6 +19,7 @@ from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.bank_rows import BankRows
 from gzsl_dist.evaluation.classifier import RowBlocks, SoftmaxClassifier, fit_softmax_blocks
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace, classifier_input
+from gzsl_dist.evaluation.closed_form import fit_closed_form, is_too_large
 from gzsl_dist.evaluation.metrics import ScoredRows
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.evaluation.sharded_classifier import fit_softmax_sharded
@@ -73,7 +74,12 @@ def fit_classifier(
         made = _in_memory(inputs, synthetic.labels.to(inputs.device))
     weight = networks.generator.output.weight
     like = classifier_input(networks, weight.new_empty(0, weight.shape[0]), space)
+    if class_weights is None:
+        class_weights = torch.ones(len(problem.classes))
+    fit: Callable[..., SoftmaxClassifier]
     fit = fit_softmax_sharded if shard_classes else fit_softmax_blocks
+    if is_too_large(problem, settings):
+        fit = fit_closed_form
     classifier = fit(
         lambda: chain(real(), made()),
         like,
@@ -85,7 +91,7 @@ def fit_classifier(
         iterations=settings.iterations,
         tolerance=settings.tolerance,
         precision=config.train.precision,
-        class_weights=None if class_weights is None else class_weights.to(like),
+        class_weights=class_weights.to(like),
     )
     warning = classifier.warning()
     if warning is not None and processes.shows_progress:

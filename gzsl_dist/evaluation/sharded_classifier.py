@@ -27,6 +27,7 @@ from gzsl_dist.evaluation.classifier import (
     product,
 )
 from gzsl_dist.evaluation.lbfgs import minimize
+from gzsl_dist.evaluation.time_left import with_time_left
 from gzsl_dist.models.precision import at_least_float32
 
 
@@ -94,7 +95,7 @@ def fit_softmax_sharded(
         ) + form.penalty / 2 * squares, gradient
 
     parameters, fit = minimize(
-        function,
+        with_time_left(function, iterations, processes),
         start,
         inner,
         iterations=iterations,

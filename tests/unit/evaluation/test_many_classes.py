@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gzsl_dist.config import EvaluationSettings
 from gzsl_dist.distributed.processes import DistributedContext
+from gzsl_dist.evaluation import time_left
 from gzsl_dist.evaluation.classifier import REFERENCE_CLASSES, SoftmaxClassifier
 from gzsl_dist.evaluation.lbfgs import minimize
 
@@ -169,6 +170,18 @@ def test_a_minimum_at_the_start_is_found_without_a_step() -> None:
     )  # fmt: skip
     assert torch.equal(found, start)
     assert (summary.ended, summary.iterations, summary.relative_gradient) == ("converged", 0, 0.0)
+
+
+def test_a_long_fit_tells_how_long_it_may_take(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs, labels = clusters(50, 8, 4, 0.5)
+    options = {"weight_decay": 1e-4, "iterations": 2}
+    fit_softmax(inputs, labels, 50, ALONE, **options)
+    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(time_left, "SECONDS_BETWEEN_LINES", 0)
+    fit_softmax(inputs, labels, 50, ALONE, **options)
+    assert "classifier: pass 1 over the rows" in capsys.readouterr().out
 
 
 def test_an_end_without_convergence_is_told() -> None:
