@@ -46,13 +46,15 @@ def main(arguments: list[str]) -> int:
             raise InputError(f"--methods {method}: each training chooses its penalties itself")
     if importlib.util.find_spec("optuna") is None:
         raise InputError("gzsl search: optuna is not installed; pip install 'gzsl_dist[search]'")
+    from gzsl_dist.planning.shapes import sized_for_data
     from gzsl_dist.sweeps.space import DEFAULT, of_method, read_space
 
-    bases = {method: of_method(config, method) for method in methods}
     space = read_space(known.space or DEFAULT)
     if known.print_config:
         print(to_yaml(config), end="")
         return 0
+    config = sized_for_data(config)
+    bases = {method: of_method(config, method) for method in methods}
     with stop_signal(config.train.stop_signals) as stop:
         from gzsl_dist.distributed.processes import start_processes
         from gzsl_dist.sweeps.search import Search, run_search

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gzsl_dist.config.sizes import DataShape
+from gzsl_dist.config import Config
+from gzsl_dist.config.sizes import DataShape, sized
 from gzsl_dist.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,3 +54,18 @@ def shape_of(dataset: Dataset) -> DataShape:
     rows = len(dataset.splits["trainval"])
     sizes = dataset.features.shape[1], dataset.semantics.shape[1]
     return DataShape(len(dataset.seen_classes), *sizes, rows)
+
+
+def sized_for_data(config: Config) -> Config:
+    """With the numbers that its `size` means for its data, whose features are not read.
+
+    Raises:
+        InputError: they do not exist, or are no prepared data set.
+    """
+    if config.size is None:
+        return config
+    from gzsl_dist.data.load import load_dataset
+    from gzsl_dist.distributed.processes import device_type
+
+    shape = shape_of(load_dataset(config.data.path, in_memory="false"))
+    return sized(config, shape, device_type(config.train.device))

@@ -15,10 +15,9 @@ from rich.table import Table
 
 from gzsl_dist.config import Config
 from gzsl_dist.config.presets import BASELINES
-from gzsl_dist.config.sizes import sized
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
-from gzsl_dist.planning.shapes import opened, shape_of
+from gzsl_dist.planning.shapes import sized_for_data
 from gzsl_dist.verification import exactness, machine, memory, resume
 from gzsl_dist.verification.check import Check, Checks, Session, failures_as_check
 
@@ -60,9 +59,8 @@ def verify(config: Config, processes: DistributedContext, *, as_json: bool) -> N
     began = time.monotonic()
     if config.size is not None:
         with suppress(InputError):  # the check of the data says so
-            shape = processes.run_on_all_ranks(lambda: shape_of(opened(config.data.path)))
-            device = processes.run_on_rank0(lambda: processes.device.type)
-            config = sized(config, shape, device)
+            given = config
+            config = processes.run_on_all_ranks(lambda: sized_for_data(given))
     existed = config.run_dir.exists()
     session = Session(config, processes, config.run_dir / ".verify")
     try:

@@ -13,6 +13,9 @@ from gzsl_dist.config.command_line import add_setting_arguments, config_from_arg
 from gzsl_dist.config.files import to_yaml
 from gzsl_dist.config.nested import flat
 from gzsl_dist.config.sizes import DataShape, sized
+from gzsl_dist.data.digits import digits_dataset
+from gzsl_dist.data.store import write_dataset
+from gzsl_dist.planning.shapes import sized_for_data
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CUB = DataShape(150, 4096, 1024, 7057)
@@ -87,3 +90,12 @@ def test_printed_before_the_data_are_known_it_leaves_out_what_they_decide() -> N
     assert sized(again, CUB, "cpu") == sized(config, CUB, "cpu")
     ready = sized(config, CUB, "cpu")
     assert yaml.safe_load(to_yaml(ready)) == ready.model_dump()
+
+
+def test_sizes_follow_the_data_that_a_search_or_verify_names(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "mine.h5", digits_dataset())
+    config = parse("--data.path", str(tmp_path / "mine.h5"), "--train.device", "cpu")
+    found = sized_for_data(config)
+    assert (found.size, found.model.generator_hidden) == ("small", 128)
+    assert sized_for_data(found) == found
+    assert sized_for_data(parse()) == parse()
