@@ -27,9 +27,9 @@ source "$clone/cluster/environment.sh"
 source "$clone/cluster/dry_run.sh"
 
 fail() { # CODE TEXT: the one-line reason, last in the log
-    local prefix="error: "
-    [ "$1" -ne 75 ] || prefix="" # stopped after saving
-    echo "$prefix$2" >&2
+    local mark="error: "
+    [ "$1" -ne 75 ] || mark="" # stopped after saving
+    echo "$mark$2" >&2
     exit "$1"
 }
 
