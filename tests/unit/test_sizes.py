@@ -72,7 +72,7 @@ def test_what_is_given_stays(tmp_path: Path) -> None:
     assert (found.model.noise_dim, found.data.semantics_norm) == (16, 4)
     assert found.loss == config.loss
     assert found.run == config.run
-    assert found.evaluation.every == 8, "four validations"
+    assert found.evaluation.every == 5, "six validations"
     assert sized(Config.model_validate(found.model_dump()), CUB, "cuda") == found, "config.yaml"
 
 
