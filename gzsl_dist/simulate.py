@@ -16,6 +16,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("out_dir", type=Path, metavar="OUT_DIR", help="folder for dataset.h5")
     parser.add_argument("--like", required=True, choices=LIKE, help="whose shapes")
     parser.add_argument("--rows", type=positive_integer, help="number of rows [as published]")
+    parser.add_argument(
+        "--classes", type=positive_integer, metavar="N", help="number of classes [as published]"
+    )
+    parser.add_argument("--d-x", type=positive_integer, metavar="N", help="d_x [as published]")
     parser.add_argument("--seed", type=int, default=0, help="decides everything [0]")
     parser.add_argument(
         "--private",
@@ -41,7 +45,9 @@ def main(arguments: list[str]) -> int:
         raise InputError(f"--seed {options.seed}: must be 0 or more, and below 2^63")
     path = options.out_dir / "dataset.h5"
     check_target(path, overwrite=options.overwrite)
-    made = (options.like, options.rows, options.seed, options.private)
+    made = (
+        options.like, options.rows, options.seed, options.private, options.classes, options.d_x
+    )  # fmt: skip
     dataset = simulate(*made)
     write_dataset(path, dataset, overwrite=options.overwrite)
     print(summary(dataset))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
+
+from gzsl_dist.data.features import BLOCK_ROWS
+from gzsl_dist.data.problem import Problem
 
 PENALTIES = (1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Tried for every penalty; 1 is as strong as the mean diagonal of the matrix it is added to."""
@@ -42,3 +46,11 @@ def penalized_solve(matrix: Tensor, penalty: float, values: Tensor) -> Tensor:
     """``(matrix + penalty * mean diagonal * I)^-1 values`` of a positive semidefinite matrix."""
     penalized = matrix + penalty * matrix.diagonal().mean() * torch.eye(len(matrix)).to(matrix)
     return torch.cholesky_solve(values, torch.linalg.cholesky(penalized))
+
+
+def unit_blocks(problem: Problem) -> Iterator[tuple[Tensor, Tensor]]:
+    """Training rows scaled to length 1, in float64, and labels, block by block."""
+    for first in range(0, len(problem.train), BLOCK_ROWS):
+        part = slice(first, first + BLOCK_ROWS)
+        features, labels = problem.train.features[part], problem.train.labels[part]
+        yield normalize(features.double(), dim=1), labels

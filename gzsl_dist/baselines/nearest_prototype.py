@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.nn.functional import normalize
 
-from gzsl_dist.baselines.candidate import Candidate
+from gzsl_dist.baselines.candidate import Candidate, unit_blocks
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.models.anchor import PENALTIES, WIDTHS, regressions
 
@@ -30,12 +30,12 @@ def nearest_prototype(
         kernel_widths: of the kernel, in parts of the median squared distance; `LINEAR` for none.
         semantic_penalties: values of lambda.
     """
-    features = normalize(problem.train.features[:].double(), dim=1)
     seen, unseen = problem.semantics.double().split(
         [problem.seen_count, len(problem.semantics) - problem.seen_count]
     )
-    means = torch.zeros(problem.seen_count, features.shape[1], dtype=torch.float64)
-    means.index_add_(0, problem.train.labels, features)
+    means = torch.zeros(problem.seen_count, problem.feature_dim, dtype=torch.float64)
+    for rows, labels in unit_blocks(problem):
+        means.index_add_(0, labels, rows)
     means /= problem.train.labels.bincount(minlength=problem.seen_count)[:, None]
     for width in kernel_widths:
         form, widths = ("ridge", ()) if width is LINEAR else ("kernel_ridge", (width,))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.nn.functional import normalize
 
-from gzsl_dist.baselines.candidate import PENALTIES, Candidate, penalized_solve
+from gzsl_dist.baselines.candidate import PENALTIES, Candidate, penalized_solve, unit_blocks
 from gzsl_dist.data.problem import Problem
 
 
@@ -27,15 +27,19 @@ def ridge(
         feature_penalties: values of gamma.
         semantic_penalties: values of lambda.
     """
-    features = normalize(problem.train.features[:].double(), dim=1)
-    center = features.mean(dim=0)
-    features -= center
     semantics = normalize(problem.semantics.double(), dim=1)
     seen = semantics[: problem.seen_count]
-    targets = -torch.ones(len(features), problem.seen_count, dtype=torch.float64)
-    targets[torch.arange(len(features)), problem.train.labels] = 1
-    left, right = features.T @ features, seen.T @ seen
-    middle = features.T @ (targets @ seen)
+    # sums over rows, never rows x classes: X^T Y A is 2 (each class's sum)^T A - (sum)^T (1^T A),
+    # of which the last is zero when X is centred
+    sums = torch.zeros(problem.seen_count, problem.feature_dim, dtype=torch.float64)
+    left = torch.zeros(problem.feature_dim, problem.feature_dim, dtype=torch.float64)
+    for rows, labels in unit_blocks(problem):
+        sums.index_add_(0, labels, rows)
+        left += rows.T @ rows
+    counts = problem.train.labels.bincount(minlength=problem.seen_count)[:, None]
+    center = sums.sum(dim=0) / counts.sum()
+    left -= counts.sum() * torch.outer(center, center)
+    right, middle = seen.T @ seen, 2 * (sums - counts * center).T @ seen
     for gamma in feature_penalties:
         half = penalized_solve(left, gamma, middle)
         for lam in semantic_penalties:

@@ -18,7 +18,7 @@ from gzsl_dist.data.memory import fits_in_memory
 from gzsl_dist.data.problem import Problem, Rows, selection_problem
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import ScoredRows, measure
-from gzsl_dist.evaluation.scored import ScoredProblem
+from gzsl_dist.evaluation.scored import ScoredProblem, score_slices
 from gzsl_dist.evaluation.selection import PREFIX, fixed, needs_validation, validation_figures
 from gzsl_dist.run.result import FIGURES
 from gzsl_dist.run.selection import Selection
@@ -114,11 +114,17 @@ def fit_baseline(problem: Problem, method: str, settings: dict[str, float]) -> C
 
 
 def score_rows(candidate: Candidate, problem: Problem) -> ScoredProblem:
-    """Score the rows that a problem is measured on."""
+    """Score the rows that a problem is measured on, block by block."""
 
     def scored(rows: Rows) -> ScoredRows:
-        scores = candidate.score(rows.features[:])
-        return ScoredRows.from_scores(scores.numpy(), rows.labels.numpy(), problem.seen_count)
+        return ScoredRows.joined(
+            ScoredRows.from_scores(
+                candidate.score(rows.features[part]).numpy(),
+                rows.labels[part].numpy(),
+                problem.seen_count,
+            )
+            for part in score_slices(slice(0, len(rows)), len(problem.classes))
+        )
 
     return ScoredProblem(seen=scored(problem.seen), unseen=scored(problem.unseen))
 

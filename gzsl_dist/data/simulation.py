@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,7 +35,42 @@ FRESH_ROWS = 2**40  # the first draw of rows beside those of a data set
 MINIMUM_ROWS = 4  # of a class: one to measure S on, and enough to train and validate
 
 
-def simulate(like: str, rows: int | None = None, seed: int = 0, private: float = 0.0) -> Dataset:
+def shape_of(
+    like: str, rows: int | None = None, classes: int | None = None, feature_dim: int | None = None
+) -> Shape:
+    """A shape with another number of rows or classes, as many of them unseen, or another d_x.
+
+    Raises:
+        InputError: unknown `like`, fewer than 8 classes, or too few rows.
+    """
+    if like not in SHAPES:
+        raise InputError(f"like {like!r}: no such shape; choose from {', '.join(SHAPES)}")
+    shape = SHAPES[like]
+    count = shape.seen + shape.unseen
+    if classes is not None:
+        if classes < 8:
+            raise InputError(f"--classes {classes}: must be at least 8")
+        unseen = max(2, round(classes * shape.unseen / count))
+        scaled = round(shape.rows * classes / count)
+        shape = replace(shape, seen=classes - unseen, unseen=unseen, rows=scaled)
+        count = classes
+    shape = replace(shape, rows=rows or shape.rows, feature_dim=feature_dim or shape.feature_dim)
+    if shape.rows < MINIMUM_ROWS * count:
+        raise InputError(
+            f"--rows {shape.rows}: {count} classes like {like} need at least "
+            f"{MINIMUM_ROWS * count} rows"
+        )
+    return shape
+
+
+def simulate(
+    like: str,
+    rows: int | None = None,
+    seed: int = 0,
+    private: float = 0.0,
+    classes: int | None = None,
+    feature_dim: int | None = None,
+) -> Dataset:
     """Draw a data set; its features are drawn when they are asked for.
 
     A class's mean is a fixed random two-layer function of its semantics, so unseen classes can be
@@ -49,25 +84,20 @@ def simulate(like: str, rows: int | None = None, seed: int = 0, private: float =
         rows: number of rows; default as published.
         seed: decides everything.
         private: share of the variance of class means that semantics do not tell, in [0, 1).
+        classes: number of classes; default as published.
+        feature_dim: d_x; default as published.
 
     Raises:
         InputError: unknown `like`, `private` out of its range, or fewer rows than `MINIMUM_ROWS`
             a class.
     """
-    if like not in SHAPES:
-        raise InputError(f"like {like!r}: no such shape; choose from {', '.join(SHAPES)}")
-    shape = SHAPES[like]
+    shape = shape_of(like, rows, classes, feature_dim)
     count = shape.seen + shape.unseen
-    total = shape.rows if rows is None else rows
-    if total < MINIMUM_ROWS * count:
-        raise InputError(
-            f"--rows {total}: {count} classes like {like} need at least {MINIMUM_ROWS * count} rows"
-        )
     if not 0 <= private < 1:
         raise InputError(f"--private {private:g}: must be 0 or more, and below 1")
     semantics, class_means, draw = _classes(shape, private, seed)
     means = class_means(semantics, draw)
-    labels = np.arange(total, dtype=np.int64) % count
+    labels = np.arange(shape.rows, dtype=np.int64) % count
     return Dataset(
         name=f"simulated-{like}",
         features=SimulatedFeatures(means, labels, seed),
@@ -113,28 +143,35 @@ class _ClassMeans:
         return mean
 
 
-def reachable_t1(like: str, rows: int | None = None, seed: int = 0, private: float = 0.0) -> float:
+def reachable_t1(
+    like: str,
+    rows: int | None = None,
+    seed: int = 0,
+    private: float = 0.0,
+    classes: int | None = None,
+    feature_dim: int | None = None,
+) -> float:
     """T1 of a linear discriminant that knows how the data are made: how hard they are.
 
     It is fitted to rows of the unseen classes drawn from their semantics, each with a private part
     of its own, as by a perfect generator, and classifies the unseen test rows of `simulate` with
     the same arguments. How much its covariance is shrunk is chosen on other drawn rows. In [0, 1].
     """
-    data, shape = simulate(like, rows, seed, private), SHAPES[like]
-    semantics, class_means, _ = _classes(shape, private, seed)
+    data = simulate(like, rows, seed, private, classes, feature_dim)
+    semantics, class_means, _ = _classes(shape_of(like, rows, classes, feature_dim), private, seed)
     test = data.splits["test_unseen"]
-    classes = np.unique(data.labels[test])
-    each = min(200, -(-20_000 // len(classes)))
-    known = np.repeat(np.arange(len(classes)), each)
+    unseen = np.unique(data.labels[test])
+    each = min(200, -(-20_000 // len(unseen)))
+    known = np.repeat(np.arange(len(unseen)), each)
 
     def drawn(number: int) -> FloatArray:
         fresh = np.random.Generator(philox(seed, Stream.SPLIT, 1 + number))
-        means = class_means(semantics[classes[known]], fresh)
+        means = class_means(semantics[unseen[known]], fresh)
         first_draw = number * FRESH_ROWS
         return SimulatedFeatures(means, np.arange(len(known)), seed, first_draw)[:]
 
     fitted = drawn(1)
-    centers = fitted.reshape(len(classes), each, -1).mean(axis=1)
+    centers = fitted.reshape(len(unseen), each, -1).mean(axis=1)
     residual = fitted - centers[known]
     variances, axes = np.linalg.eigh(residual.T @ residual / len(known))
     centers, chosen, measured = centers @ axes, drawn(2) @ axes, data.features[test] @ axes
@@ -146,8 +183,8 @@ def reachable_t1(like: str, rows: int | None = None, seed: int = 0, private: flo
         return number
 
     best = max(np.arange(0.05, 1, 0.1), key=lambda share: np.mean(found(chosen, share) == known))
-    right = classes[found(measured, best)] == data.labels[test]
-    return float(np.mean([right[data.labels[test] == label].mean() for label in classes]))
+    right = unseen[found(measured, best)] == data.labels[test]
+    return float(np.mean([right[data.labels[test] == label].mean() for label in unseen]))
 
 
 class SimulatedFeatures:

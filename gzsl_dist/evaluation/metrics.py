@@ -6,7 +6,7 @@ Seen classes are numbered ``0 .. seen_count - 1``, unseen classes follow. Accura
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,13 @@ class ScoredRows:
             best_unseen=seen_count + unseen.argmax(axis=1),
             lead=seen.max(axis=1) - unseen.max(axis=1),
         )
+
+    @classmethod
+    def joined(cls, parts: Iterable[ScoredRows]) -> ScoredRows:
+        """All rows of the parts, in order; none of no parts."""
+        none = np.empty(0, dtype=np.int64)
+        every = [cls(none, none, none, none.astype(np.float64)), *parts]
+        return cls(*(np.concatenate([vars(one)[name] for one in every]) for name in vars(every[0])))
 
     def predictions(self, factor: float) -> Integers:
         """Classes under calibrated stacking: seen scores are lowered by `factor`; a tie is seen."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -21,7 +20,7 @@ from gzsl_dist.evaluation.classifier import RowBlocks, SoftmaxClassifier, fit_so
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace, classifier_input
 from gzsl_dist.evaluation.closed_form import fit_closed_form, is_too_large
 from gzsl_dist.evaluation.metrics import ScoredRows
-from gzsl_dist.evaluation.scored import ScoredProblem
+from gzsl_dist.evaluation.scored import ScoredProblem, score_slices
 from gzsl_dist.evaluation.sharded_classifier import fit_softmax_sharded
 from gzsl_dist.evaluation.synthetic import SpilledRows, synthetic_rows
 from gzsl_dist.models.networks import Networks
@@ -164,25 +163,25 @@ def _score_rows(
     processes: DistributedContext,
 ) -> ScoredRows:
     """Scores of all classes are kept for one block at a time, and only what metrics need after."""
-    found = []
-    for part in _slices(processes.shard(len(rows))):
-        scores = classifier.scores(classifier_input(networks, rows.features[part], space))
-        found.append(ScoredRows.from_scores(scores.cpu().numpy(), rows.labels[part], seen_count))
+    own = ScoredRows.joined(
+        ScoredRows.from_scores(
+            classifier.scores(classifier_input(networks, rows.features[part], space)).cpu().numpy(),
+            rows.labels[part],
+            seen_count,
+        )
+        for part in score_slices(processes.shard(len(rows)), len(classifier.weight))
+    )
     sizes = processes.shard_sizes(len(rows))
 
-    def whole(name: str) -> NDArray[Any]:
-        parts = [getattr(part, name) for part in found]
-        own = np.concatenate(parts) if parts else np.empty(0, dtype=_TYPES[name])
+    def whole(part: NDArray[Any]) -> NDArray[Any]:
         if not len(rows):  # of no process
-            return own
-        return processes.gather(torch.from_numpy(own).to(processes.device), sizes).cpu().numpy()
+            return part
+        gathered = processes.gather(torch.from_numpy(part).to(processes.device), sizes)
+        return gathered.cpu().numpy()
 
     return ScoredRows(
         labels=rows.labels.numpy(),
-        best_seen=whole("best_seen"),
-        best_unseen=whole("best_unseen"),
-        lead=whole("lead"),
+        best_seen=whole(own.best_seen),
+        best_unseen=whole(own.best_unseen),
+        lead=whole(own.lead),
     )
-
-
-_TYPES = {"best_seen": np.int64, "best_unseen": np.int64, "lead": np.float64}

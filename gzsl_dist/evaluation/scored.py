@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
+from gzsl_dist.data.features import BLOCK_ROWS
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import ScoredRows
 from gzsl_dist.files import atomic_write
+
+SCORES = 1 << 24
+"""Scores held at once: those of 20,000 classes are many."""
+
+
+def score_slices(rows: slice, classes: int) -> Iterator[slice]:
+    """Blocks of rows whose scores of all classes are at most `SCORES`."""
+    size = max(1, min(BLOCK_ROWS, SCORES // max(1, classes)))
+    for first in range(rows.start, rows.stop, size):
+        yield slice(first, min(first + size, rows.stop))
 
 
 @dataclass(frozen=True)

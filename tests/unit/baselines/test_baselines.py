@@ -16,15 +16,18 @@ from sklearn.neighbors import NearestCentroid
 from sklearn.preprocessing import normalize
 
 import gzsl_dist
+from gzsl_dist.baselines import candidate as of_baselines
+from gzsl_dist.baselines.candidate import UNCHOSEN
 from gzsl_dist.baselines.nearest_prototype import LINEAR, nearest_prototype
 from gzsl_dist.baselines.ridge import ridge
 from gzsl_dist.baselines.run import choose_penalties, fit_baseline, score_rows
 from gzsl_dist.config import Config
 from gzsl_dist.data.digits import digits_dataset
-from gzsl_dist.data.problem import Problem, final_problem, selection_problem
+from gzsl_dist.data.problem import Problem, Rows, final_problem, selection_problem
 from gzsl_dist.distributed.choose_strategy import choose_strategy
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
+from gzsl_dist.evaluation import scored as of_scores
 from gzsl_dist.evaluation.metrics import measure, seen_unseen_curve
 from gzsl_dist.experiment.run import finish
 from gzsl_dist.experiment.run_directory import open_run_directory
@@ -76,6 +79,41 @@ def test_nearest_prototype_agrees_with_scikit_learn(problem: Problem) -> None:
     rows = problem.seen.features[:20]
     expected = normalize(rows.double().numpy()) @ prototypes.T
     np.testing.assert_allclose(found.score(rows).numpy(), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["ridge", "nearest_prototype"])
+def test_rows_are_read_and_scored_block_by_block(
+    problem: Problem, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows in float64, or a matrix of rows and classes, would not fit where these are many."""
+    whole = score_rows(fit_baseline(problem, method, UNCHOSEN[method]), problem)
+    asked: list[int] = []
+
+    class Watched:
+        def __init__(self, features: Any) -> None:
+            self._features, self.shape = features, features.shape
+
+        def __getitem__(self, rows: Any) -> torch.Tensor:
+            found: torch.Tensor = self._features[rows]
+            asked.append(len(found))
+            return found
+
+    def watched(rows: Rows) -> Rows:
+        return Rows(Watched(rows.features), rows.labels)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(of_baselines, "BLOCK_ROWS", 100)
+    monkeypatch.setattr(of_scores, "SCORES", 50 * len(problem.classes))
+    parts = {name: watched(getattr(problem, name)) for name in ("train", "seen", "unseen")}
+    blocks = replace(problem, **parts)
+    found = score_rows(fit_baseline(blocks, method, UNCHOSEN[method]), blocks)
+    assert max(asked) == 100
+    assert sum(asked) == sum(len(part) for part in parts.values())
+    for side in ("seen", "unseen"):
+        rows, expected = getattr(found, side), getattr(whole, side)
+        assert np.array_equal(rows.labels, expected.labels)
+        assert np.array_equal(rows.best_seen, expected.best_seen)
+        assert np.array_equal(rows.best_unseen, expected.best_unseen)
+        np.testing.assert_allclose(rows.lead, expected.lead, atol=1e-9)
 
 
 def test_every_pair_of_penalties_is_offered_once(problem: Problem) -> None:

@@ -41,6 +41,16 @@ def test_the_largest_shape_has_21841_classes() -> None:
     assert shape.semantic_dim == 512
 
 
+def test_another_number_of_classes_has_as_large_a_part_unseen() -> None:
+    data = simulate("imagenet21k", classes=2184, feature_dim=32)
+    assert (len(data.seen_classes), len(data.unseen_classes)) == (2084, 100)
+    assert data.features.shape == (10_920, 32)
+    validate(data)
+    assert 0.5 < reachable_t1("imagenet21k", None, 0, 0.0, 200, 64) <= 1
+    with pytest.raises(InputError, match="--classes 7: must be at least 8"):
+        simulate("cub", classes=7)
+
+
 def test_the_seed_decides() -> None:
     assert simulate("awa2", 300).fingerprint == simulate("awa2", 300).fingerprint
     assert simulate("awa2", 300).fingerprint != simulate("awa2", 300, seed=1).fingerprint
