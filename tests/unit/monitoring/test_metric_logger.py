@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,7 @@ def test_a_resumed_run_drops_what_came_after_its_checkpoint(tmp_path: Path) -> N
     with opened(tmp_path, 0) as metric_logger:
         for step in (10, 20, 30):
             metric_logger.log(step, {"critic/total_loss": step / 10})
+    time.sleep(1.1)  # TensorBoard reads files in the order of their names: of the second they began
     with opened(tmp_path, 20) as metric_logger:
         metric_logger.log(30, {"critic/total_loss": 7.0})
     assert steps(tmp_path) == [10, 20, 30]
