@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gzsl_dist.config import Config, DataSettings
+from gzsl_dist.config import Config
 from gzsl_dist.config.presets import UNSCALED
 from gzsl_dist.data.dataset import Dataset, IntArray
 from gzsl_dist.data.draws import Stream, held_out_rows, permutation
@@ -111,24 +111,22 @@ class Problem:
         return number[labels]
 
 
-def final_problem(dataset: Dataset, settings: DataSettings, *, scaled: bool = True) -> Problem:
+def final_problem(dataset: Dataset, config: Config) -> Problem:
     """Train on all seen classes (``trainval``), measure on the official test rows.
 
     Args:
         dataset: the data.
-        settings: how they are scaled.
-        scaled: whether features are scaled to [0, 1].
+        config: how they are scaled, by `data`, and the method, which may take them as they are.
     """
     splits = dataset.splits
     return _build(
         dataset,
-        settings,
+        config,
         train=splits["trainval"],
         seen=splits["test_seen"],
         unseen=splits["test_unseen"],
         unseen_classes=dataset.unseen_classes,
         note="official test rows",
-        scaled=scaled,
     )
 
 
@@ -165,13 +163,12 @@ def selection_problem(dataset: Dataset, config: Config, fold: int = 0) -> Proble
         )
     return _build(
         dataset,
-        config.data,
+        config,
         train=train,
         seen=seen_rows,
         unseen=trainval[is_unseen],
         unseen_classes=unseen_classes,
         note=note,
-        scaled=config.method not in UNSCALED,
     )
 
 
@@ -201,14 +198,13 @@ def _validation_classes(dataset: Dataset, folds: int, seed: int, fold: int) -> t
 
 def _build(
     dataset: Dataset,
-    settings: DataSettings,
+    config: Config,
     *,
     train: IntArray,
     seen: IntArray,
     unseen: IntArray,
     unseen_classes: IntArray,
     note: str,
-    scaled: bool,
 ) -> Problem:
     seen_classes = np.unique(dataset.labels[train])
     classes = np.concatenate([seen_classes, unseen_classes])
@@ -216,8 +212,8 @@ def _build(
     number[classes] = np.arange(len(classes))
     stored = dataset.features
     scaling = Scaling.none(stored.shape[1])
-    if scaled:
-        scaling = Scaling.fit(stored, settings.feature_transform, train)
+    if config.method not in UNSCALED:
+        scaling = Scaling.fit(stored, config.data.feature_transform, train)
     whole = stored.whole if isinstance(stored, GuardedFeatures) else stored
     on_disk = isinstance(whole, StoredFeatures)
     # rows behind a guard are read when they are measured, not before
@@ -229,7 +225,7 @@ def _build(
             return Rows(ScaledFeatures(stored, index, scaling), labels)
         return Rows(torch.from_numpy(scaling(stored[index])), labels)
 
-    semantics = scale_semantics(dataset.semantics[classes], settings.semantics_norm)
+    semantics = scale_semantics(dataset.semantics[classes], config.data.semantics_norm)
     return Problem(
         train=rows(train, later=on_disk),
         seen=rows(seen, later=measured_later),

@@ -52,8 +52,8 @@ def fit_closed_form(
     """Linear discriminant, or class means where there is a temperature.
 
     Arguments are those of `gzsl_dist.evaluation.classifier.fit_softmax_blocks`; those that only a
-    fit has are unused. Sums are in float64
-    and over all processes, so the classifier does not depend on their number.
+    fit has are unused. Sums are in float64 and over all processes, so the classifier does not
+    depend on their number.
     """
     width = like.shape[1]
     sums = like.new_zeros(class_count, width, dtype=torch.float64)

@@ -9,7 +9,7 @@ from typing import Any
 from gzsl_dist.baselines.candidate import Candidate
 from gzsl_dist.baselines.run import choose_penalties, fit_baseline, measured_baseline, score_rows
 from gzsl_dist.config import Config
-from gzsl_dist.config.presets import BASELINES, UNSCALED
+from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.guard import guarded
 from gzsl_dist.data.problem import Problem, final_problem, selection_problem
@@ -146,7 +146,7 @@ class Experiment:
             PreemptedError: a signal asked to stop, and a checkpoint was saved.
         """
         config, files = self.config, self.files
-        problem = final_problem(self.dataset, config.data, scaled=config.method not in UNSCALED)
+        problem = final_problem(self.dataset, config)
         networks: Networks | None = None
         classifier: SoftmaxClassifier | Candidate
         if config.method in BASELINES:

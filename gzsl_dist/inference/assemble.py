@@ -9,7 +9,6 @@ import numpy as np
 from gzsl_dist.baselines.candidate import Candidate
 from gzsl_dist.baselines.run import fit_baseline
 from gzsl_dist.config import Config
-from gzsl_dist.config.presets import UNSCALED
 from gzsl_dist.data.dataset import Dataset, FloatArray
 from gzsl_dist.data.problem import Problem, final_problem
 from gzsl_dist.data.validation import check_class_table
@@ -97,7 +96,7 @@ def with_new_classes(
         old, classes=old.classes + names, semantics=np.concatenate([old.semantics, semantics])
     )
     check_class_table(dataset, f"{old.name} with new classes")
-    problem = final_problem(dataset, config.data, scaled=config.method not in UNSCALED)
+    problem = final_problem(dataset, config)
     classifier: SoftmaxClassifier | Candidate
     if networks is None:
         classifier = fit_baseline(problem, config.method, selection.settings or {})

@@ -73,7 +73,7 @@ def _load(run: Path, device: torch.device) -> tuple[TrainedRun, checkpoint.Check
     if not found:
         raise InputError(f"{run}: has no checkpoint; let gzsl_dist.train get that far first")
     dataset = load_dataset(config.data.path, config.data.in_memory)
-    problem = final_problem(dataset, config.data)
+    problem = final_problem(dataset, config)
     networks = networks_for(problem, config).to(device)
     made = compatibility(problem.sizes, config, dataset.fingerprint)
     saved = checkpoint.load(found[-1], made, optimizers=False)

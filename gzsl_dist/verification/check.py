@@ -61,7 +61,7 @@ class Session:
     @cached_property
     def problem(self) -> Problem:
         """What the user's final training sees."""
-        return final_problem(self.dataset, self.config.data)
+        return final_problem(self.dataset, self.config)
 
     @cached_property
     def strategy(self) -> Strategy:

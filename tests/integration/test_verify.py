@@ -82,7 +82,7 @@ def communication(checks: dict[str, dict[str, Any]]) -> str:
 def gradients_of_the_larger_side(precision: str) -> str:
     """As the table tells them, counted from the networks of configs/digits.yaml."""
     config = Config.model_validate(read_settings(ROOT / "configs" / "digits.yaml"))
-    problem = final_problem(digits_dataset(), config.data)
+    problem = final_problem(digits_dataset(), config)
     arguments = (networks_for(problem, config), problem.semantics, config, ALONE)
     counts = {
         name: sum(each.numel() for each in trained_parameters(objective(*arguments)).values())

@@ -41,7 +41,7 @@ ALONE = DistributedContext(0, 1, torch.device("cpu"), quiet=True)
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return final_problem(digits_dataset(), Config.model_validate({"method": "ridge"}).data)
+    return final_problem(digits_dataset(), Config.model_validate({"method": "ridge"}))
 
 
 def arrays(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from sklearn.metrics.pairwise import cosine_similarity
 import gzsl_dist
 from gzsl_dist import extract, train
 from gzsl_dist.baselines.clip import check_clip, clip
-from gzsl_dist.config import DataSettings
+from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.problem import final_problem
 from gzsl_dist.data.store import read_dataset
@@ -42,7 +42,7 @@ def cosines(data: Dataset) -> np.ndarray:
 
 
 def test_scores_are_plain_cosines_of_features_that_are_not_scaled(data: Dataset) -> None:
-    problem = final_problem(data, DataSettings(), scaled=False)
+    problem = final_problem(data, Config.model_validate({"method": "clip"}))
     (candidate,) = clip(problem)
     found = candidate.score(problem.unseen.features[:])
     expected = cosines(data)[data.splits["test_unseen"]][:, problem.classes]

@@ -51,7 +51,7 @@ def row_numbers(problem: Problem, features: torch.Tensor) -> list[int]:
 
 def test_final_problem_has_the_official_rows() -> None:
     data = dataset()
-    problem = final_problem(data, CONFIG.data)
+    problem = final_problem(data, CONFIG)
     assert row_numbers(problem, problem.train.features) == data.splits["trainval"].tolist()
     assert row_numbers(problem, problem.seen.features) == data.splits["test_seen"].tolist()
     assert row_numbers(problem, problem.unseen.features) == data.splits["test_unseen"].tolist()
@@ -64,7 +64,7 @@ def test_final_problem_has_the_official_rows() -> None:
 @pytest.mark.parametrize("final", [True, False])
 def test_labels_point_at_the_semantics_of_their_class(final: bool) -> None:
     data = dataset()
-    problem = final_problem(data, CONFIG.data) if final else selection_problem(data, CONFIG)
+    problem = final_problem(data, CONFIG) if final else selection_problem(data, CONFIG)
     for rows in (problem.train, problem.seen, problem.unseen):
         numbers = rows.features[:, 0] * problem.scaling.extent[0] + problem.scaling.minimum[0]
         true = data.labels[numbers.round().int().numpy()]
@@ -120,10 +120,10 @@ def test_selection_draws_classes_by_seed_and_says_so() -> None:
 
 def test_scaling_is_fitted_on_training_rows_only() -> None:
     data = dataset()
-    for problem in (final_problem(data, CONFIG.data), selection_problem(data, CONFIG)):
+    for problem in (final_problem(data, CONFIG), selection_problem(data, CONFIG)):
         assert problem.train.features.min() == 0
         assert problem.train.features.max() == 1
-    assert final_problem(data, CONFIG.data).unseen.features.max() > 1
+    assert final_problem(data, CONFIG).unseen.features.max() > 1
 
 
 def test_too_few_classes_for_validation() -> None:

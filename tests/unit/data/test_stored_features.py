@@ -172,7 +172,7 @@ from gzsl_dist.config import Config
 import torch
 from gzsl_dist.monitoring.throughput import peak_bytes
 before = peak_bytes()
-problem = final_problem(load_dataset(sys.argv[1], sys.argv[2]), Config().data)
+problem = final_problem(load_dataset(sys.argv[1], sys.argv[2]), Config())
 source = BatchSource(problem.train, batch_size=64, slots=slice(0, 64), noise_dim=4, seed=0,
                      device=torch.device("cpu"))
 for draw in range(200):

@@ -29,7 +29,7 @@ OURS = "d" * 64
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return final_problem(digits_dataset(), Config().data)
+    return final_problem(digits_dataset(), Config())
 
 
 @pytest.fixture(scope="module")

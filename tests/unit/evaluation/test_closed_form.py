@@ -106,7 +106,7 @@ def test_selection_and_the_end_have_one_kind_of_classifier() -> None:
     """The calibration factor that validation classes choose must fit the final classifier."""
     config = Config()
     data = digits_dataset()
-    problems = selection_problem(data, config), final_problem(data, config.data)
+    problems = selection_problem(data, config), final_problem(data, config)
     rows_and_classes = len(data.splits["trainval"]), len(data.classes)
     needed = (
         config.evaluation.iterations

@@ -151,7 +151,7 @@ def test_space(method: str, losses: dict[str, float], space: str) -> None:
 
 @pytest.fixture(scope="module")
 def problem() -> Problem:
-    return final_problem(digits_dataset(), Config.model_validate({"model": SIZES}).data)
+    return final_problem(digits_dataset(), Config.model_validate({"model": SIZES}))
 
 
 @pytest.mark.parametrize("method", ["iapc", "wgan"])

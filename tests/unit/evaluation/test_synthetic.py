@@ -24,7 +24,7 @@ ALONE = DistributedContext(0, 1, torch.device("cpu"), quiet=True)
 
 def test_noise_is_by_the_data_sets_number_of_a_class() -> None:
     config = Config.model_validate({"evaluation": {"rows_per_class": 5, "in_memory": "true"}})
-    problem = final_problem(digits_dataset(), config.data)
+    problem = final_problem(digits_dataset(), config)
     networks = networks_for(problem, config)
     with torch.no_grad(), synthetic_rows(networks, problem, config, ALONE) as rows:
         assert isinstance(rows, Rows)
@@ -53,7 +53,7 @@ def test_rows_in_a_file_are_those_in_memory(
         "evaluation": {"rows_per_class": 400, "in_memory": "true", "space": space},
     }
     config = Config.model_validate(values)
-    problem = final_problem(digits_dataset(), config.data)
+    problem = final_problem(digits_dataset(), config)
     networks = networks_for(problem, config)
     with synthetic_rows(networks, problem, config, ALONE) as rows:
         assert isinstance(rows, Rows)
@@ -79,7 +79,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("gzsl_dist.evaluation.synthetic.TemporaryFile", full)
     values = {"run": {"dir": str(tmp_path)}, "evaluation": {"in_memory": "false"}}
     config = Config.model_validate(values)
-    problem = final_problem(digits_dataset(), config.data)
+    problem = final_problem(digits_dataset(), config)
     wanted = synthetic_rows(networks_for(problem, config), problem, config, ALONE)
     with pytest.raises(InputError, match=r"No space left on device.*rows_per_class"), wanted:
         pass

@@ -80,7 +80,7 @@ class Forbidden(Rows):
 
 
 def test_test_rows_are_not_read(networks: Networks) -> None:
-    whole = final_problem(digits_dataset(), CONFIG.data)
+    whole = final_problem(digits_dataset(), CONFIG)
     hidden = object.__new__(Forbidden)
     problem = replace(whole, seen=hidden, unseen=hidden)
     found = diagnose(networks_for(whole, CONFIG), problem, 0, 0.25, unseen=False)

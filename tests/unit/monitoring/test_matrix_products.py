@@ -36,7 +36,7 @@ def test_a_real_step_multiplies_what_the_plan_says(method: str) -> None:
             "train": {"batch_size": 32, "critic_steps": 2},
         }
     )
-    problem = final_problem(digits_dataset(), config.data)
+    problem = final_problem(digits_dataset(), config)
     trainer = Trainer(problem, config, ALONE, choose_strategy(config.train, ALONE))
     with MatrixFlops() as counter:
         trainer.train_step(0)

@@ -96,7 +96,7 @@ def test_without_an_anchor_there_is_nothing_to_choose_or_fit() -> None:
 def test_it_is_fitted_to_the_training_classes_alone(made: Any) -> None:
     """Trainer's anchor is the regression of the problem's training rows, by plain means."""
     settings = with_anchor(config(), {"anchor_width": 2.0, "anchor_penalty": 0.1, "other": 1.0})
-    problem = made(digits_dataset(), settings if made is selection_problem else settings.data)
+    problem = made(digits_dataset(), settings)
     seen = problem.semantics[: problem.seen_count]
     (expected,) = regressions("kernel_ridge", seen, plain_means(problem), [2.0], [0.1])
     trainer = Trainer(problem, settings, ALONE, choose_strategy(settings.train, ALONE))
@@ -117,7 +117,7 @@ def test_it_is_fitted_to_the_training_classes_alone(made: Any) -> None:
 
 def test_without_validation_classes_left_out_classes_choose() -> None:
     settings = config()
-    problem = final_problem(digits_dataset(), settings.data)
+    problem = final_problem(digits_dataset(), settings)
     fitted = fit_anchor(networks_for(problem, settings), problem, settings.model, ALONE)
     seen = problem.semantics[: problem.seen_count]
     best = best_left_out(regressions("kernel_ridge", seen, class_means(problem.train, 7, ALONE)))
@@ -125,7 +125,7 @@ def test_without_validation_classes_left_out_classes_choose() -> None:
 
 
 def test_means_are_those_of_plain_code_in_any_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = final_problem(digits_dataset(), config().data)
+    problem = final_problem(digits_dataset(), config())
     expected = plain_means(problem)
     for size in (4096, 100):
         monkeypatch.setattr("gzsl_dist.training.anchor.BLOCK_ROWS", size)
@@ -148,7 +148,7 @@ def test_a_run_keeps_its_choice_and_its_anchor(tmp_path: Path) -> None:
     assert chosen.keys() == {"anchor_width", "anchor_penalty"}
     assert json.loads((folder / "selection.json").read_text())["settings"] == chosen
     loaded = load_run(tmp_path / "run", ALONE)
-    final = final_problem(digits_dataset(), settings.data)
+    final = final_problem(digits_dataset(), settings)
     (expected,) = regressions(
         "kernel_ridge",
         final.semantics[: final.seen_count],
@@ -192,7 +192,7 @@ def test_checkpoints_from_before_there_were_anchors_still_fit(tmp_path: Path) ->
     state.write_text(json.dumps(values))
     assert load_run(tmp_path / "run", ALONE).step == found.step
     anchored = config(tmp_path / "run")
-    problem = final_problem(digits_dataset(), anchored.data)
+    problem = final_problem(digits_dataset(), anchored)
     made = compatibility(problem.sizes, anchored, digits_dataset().fingerprint)
     with pytest.raises(InputError, match=r"model\.anchor = none, this run has kernel_ridge"):
         checkpoint.load(found, made)
@@ -204,7 +204,7 @@ def test_another_runs_weights_get_this_runs_anchor(tmp_path: Path) -> None:
     other = config(tmp_path / "other", anchor_width=3.0, anchor_penalty=0.5)
     train = {"resume": str(tmp_path / "one"), "steps": 6, "ema": 0.5}
     finish(other.model_copy(update={"train": other.train.model_copy(update=train)}))
-    final = final_problem(digits_dataset(), other.data)
+    final = final_problem(digits_dataset(), other)
     seen = final.semantics[: final.seen_count]
     (expected,) = regressions("kernel_ridge", seen, plain_means(final), [3.0], [0.5])
     found = load_run(tmp_path / "other", ALONE).networks.generator.anchor

@@ -30,7 +30,7 @@ def settings(directory: Path | str = "unused", **train: Any) -> Config:
 
 
 def trainer(made: Config, found: Any = None) -> Trainer:
-    problem = final_problem(digits_dataset(), made.data)
+    problem = final_problem(digits_dataset(), made)
     return Trainer(problem, made, ALONE, choose_strategy(made.train, ALONE), found)
 
 

@@ -60,7 +60,7 @@ def train(directory: Path, *callbacks: str, steps: int = 4) -> None:
         }
     )  # fmt: skip
     fit(
-        final_problem(digits_dataset(), config.data), config, ALONE,
+        final_problem(digits_dataset(), config), config, ALONE,
         choose_strategy(config.train, ALONE), directory, title="training", steps=steps,
         fingerprint="0", stop=StopSignal(),
     )  # fmt: skip

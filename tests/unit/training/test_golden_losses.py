@@ -74,7 +74,7 @@ def losses(name: str) -> dict[str, list[float]]:
     config = Config.model_validate(merge(common, SETTINGS[name]))
     alone = DistributedContext(0, 1, torch.device("cpu"))
     strategy = choose_strategy(config.train, alone)
-    trainer = Trainer(final_problem(dataset(), config.data), config, alone, strategy)
+    trainer = Trainer(final_problem(dataset(), config), config, alone, strategy)
     draw = np.random.default_rng(1)
     for parameter in trainer.networks.parameters():  # torch draws by the processor's own functions
         parameter.data.copy_(torch.from_numpy(0.2 * draw.random(parameter.shape) - 0.1))

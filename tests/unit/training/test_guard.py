@@ -144,7 +144,7 @@ def test_reading_early_raises_wherever_it_happens(tmp_path: Path) -> None:
     rows, settings = dataset.splits, config(tmp_path)
     assert dataset.fingerprint == digits_dataset().fingerprint
     selection_problem(dataset, settings)
-    problem = final_problem(dataset, settings.data)
+    problem = final_problem(dataset, settings)
     reads = (
         lambda: problem.unseen.features[:],
         lambda: problem.seen.features[torch.tensor([3])],

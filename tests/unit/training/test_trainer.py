@@ -20,7 +20,7 @@ ALONE = DistributedContext(0, 1, torch.device("cpu"), quiet=True)
 @pytest.fixture
 def trainer() -> Trainer:
     config = Config.model_validate({"train": {"batch_size": 8, "critic_steps": 2}})
-    problem = final_problem(digits_dataset(), config.data)
+    problem = final_problem(digits_dataset(), config)
     return Trainer(problem, config, ALONE, choose_strategy(config.train, ALONE), None)
 
 

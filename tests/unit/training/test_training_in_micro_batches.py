@@ -17,7 +17,7 @@ from .test_guard import ALONE, config
 
 
 def weights(settings: Config) -> dict[str, Tensor]:
-    problem = final_problem(digits_dataset(), settings.data)
+    problem = final_problem(digits_dataset(), settings)
     trainer = Trainer(problem, settings, ALONE, choose_strategy(settings.train, ALONE))
     for step in range(2):
         trainer.train_step(step)
