@@ -2,8 +2,8 @@
 
 Takes the trainer's own options as what all trials share, and tries others (--space) by optuna's
 TPE. No test row is read. The journal, the trials and ``best.yaml``, for ``gzsl train --config``,
-are in ``search/`` of the run directory. The same command goes on from where it was stopped; several
-at a time share the trials. docs/search.md tells more.
+are in ``search/`` of the run directory. The same command resumes where it was stopped; several at a
+time share the trials. More: docs/search.md.
 """
 
 from __future__ import annotations
@@ -37,13 +37,16 @@ def main(arguments: list[str]) -> int:
         help="settings to try, a line each: NAME: [CHOICE, CHOICE] or NAME: {low: X, high: X}, "
         "log: true for its logarithm [sweeps/space.yaml in the package]",
     )  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="tell errors and the last table only")
+    parser.add_argument("--quiet", action="store_true", help="print errors and the last table only")
     known, unknown = parser.parse_known_args(arguments)
     config = config_from_arguments(known, unknown)
     methods = known.methods.split(",") if known.methods else [config.method]
     for method in methods:
         if method in BASELINES:
-            raise InputError(f"--methods {method}: each training chooses its penalties itself")
+            raise InputError(
+                f"gzsl search: method {method} has nothing to search: each training chooses its "
+                f"settings itself; gzsl train --method {method}"
+            )
     if importlib.util.find_spec("optuna") is None:
         raise InputError("gzsl search: optuna is not installed; pip install 'gzsl_dist[search]'")
     from gzsl_dist.planning.shapes import sized_for_data
@@ -65,7 +68,7 @@ def main(arguments: list[str]) -> int:
             try:
                 run_search(search, processes, stop)
             except KeyboardInterrupt:
-                raise InterruptedRunError("interrupted; the same command goes on") from None
+                raise InterruptedRunError("interrupted; the same command resumes") from None
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from gzsl_dist.files import exclusive_lock, read_json_object
 from gzsl_dist.monitoring.progress import log_rank0
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.run.state import is_alive, read_state
+from gzsl_dist.sweeps.run import duration
 from gzsl_dist.sweeps.space import Space, configured, distributions
 from gzsl_dist.sweeps.trials import best_trial, print_trials, told, value_of, write_trials
 from gzsl_dist.training.stop_signal import StopSignal
@@ -62,6 +64,26 @@ class Search:
         self.folder = RunFiles(self.any_base.run_dir).search
         self.studies: dict[str, optuna.Study] = {}
         self._held: IO[str] | None = None
+
+    @property
+    def plan(self) -> str:
+        """What will be run, for people."""
+        base = self.any_base
+        return (
+            f"search: {self.trials} trials of {', '.join(self.bases)} in {self.folder}; a trial is "
+            f"{base.evaluation.folds} training(s) (evaluation.folds) of {base.train.steps} steps in "
+            f"{base.train.precision}, without test rows"
+        )
+
+    def left(self, seconds: float) -> str:
+        """How many trials no job has begun and how long one job takes for them, for people.
+
+        Args:
+            seconds: that a trial takes.
+        """
+        begun = sum(len(study.get_trials(deepcopy=False)) for study in self.studies.values())
+        count = self.trials * len(self.studies) - begun
+        return f"; {count} left, about {duration(count * seconds)}" if count > 0 else ""
 
     def open(self) -> None:
         """Open the journal, or make it; the first process alone.
@@ -219,6 +241,8 @@ def run_search(search: Search, processes: DistributedContext, stop: StopSignal) 
         PreemptedError: a signal asked to stop, and a checkpoint was saved.
     """
     processes.run_on_rank0(search.open)
+    log_rank0(processes, search.plan)
+    started, ended = time.monotonic(), 0
     while (claimed := processes.run_on_rank0(search.claim)) is not None:
         method, number, settings = claimed
         tried = ", ".join(told(settings)) or "as given"
@@ -236,5 +260,8 @@ def run_search(search: Search, processes: DistributedContext, stop: StopSignal) 
             if processes.world_size > 1:
                 raise
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-        log_rank0(processes, processes.run_on_rank0(lambda: search.tell(claimed, reason)))  # noqa: B023
+        ended += 1
+        line = processes.run_on_rank0(lambda: search.tell(claimed, reason))  # noqa: B023
+        mean = (time.monotonic() - started) / ended
+        log_rank0(processes, line + processes.run_on_rank0(lambda: search.left(mean)))  # noqa: B023
     processes.run_on_rank0(lambda: print_trials(search.folder, search.studies))

@@ -86,7 +86,11 @@ def distributions(space: Space, base: Config) -> dict[str, BaseDistribution]:
             continue
         whole = hints[name] == "N"
         for value in (tried.low, tried.high) if isinstance(tried, Range) else tried:
-            configured(base, {name: int(value) if whole and isinstance(value, float) else value})
+            value = int(value) if whole and isinstance(value, float) else value
+            try:
+                configured(base, {name: value})
+            except InputError as error:
+                raise InputError(f"space to search (--space): {error}") from None
         if isinstance(tried, list):
             found[name] = CategoricalDistribution(tried)
         elif whole:

@@ -83,7 +83,12 @@ def print_trials(folder: Path, studies: Studies) -> None:
     counts = [(states.count(state), state) for state in ("done", "running", "failed")]
     counted = ", ".join(f"{count} {state}" for count, state in counts if count)
     best = folder / "best.yaml"
-    what = f"gzsl train --config {best}" if best.exists() else "none gave a result"
+    where = f"{folder.parent}-best"
+    what = (
+        f"gzsl train --config {best} (in {where}; another seed: --train.seed 1 --run.dir {where}-1)"
+        if best.exists()
+        else "none gave a result"
+    )
     print(f"{len(rows)} trials: {counted}; {what}", flush=True)
 
 

@@ -117,8 +117,11 @@ def test_two_processes_train_each_trial_together(tmp_path: Path) -> None:
 def test_trials_that_fail_are_told_and_counted(tmp_path: Path) -> None:
     """Diverged ones; and a job that was killed again and again."""
     space = "train.learning_rate: {low: 1.0e+29, high: 1.0e+30}\n"
-    ran = run("search", *options(tmp_path, 2, space, "--train.precision", "float32"))
+    shown = [each for each in options(tmp_path, 2, space) if each != "--quiet"]
+    ran = run("search", *shown, "--train.precision", "float32")
     assert ran.returncode == 0, ran.stderr
+    assert "search: 2 trials of iapc in" in ran.stdout
+    assert "; 1 left, about " in ran.stdout
     done, failed = rows(tmp_path)
     assert (done["state"], failed["state"]) == ("done", "failed")
     assert "diverged" in failed["reason"]
@@ -146,6 +149,21 @@ def test_a_trial_that_kills_its_job_is_given_up(tmp_path: Path) -> None:
     assert "was killed 3 times" in (tmp_path / "search" / "trials.csv").read_text()
 
 
+def test_it_says_what_it_will_run_and_how_long_it_takes(tmp_path: Path) -> None:
+    settings = {"run": {"dir": str(tmp_path)}, "evaluation": {"folds": 3}}
+    config = Config.model_validate(settings | {"train": {"precision": "float64"}})
+    job = Search({"iapc": config}, {"model.anchor": ["none", "ridge"]}, trials=3)
+    assert "3 training(s) (evaluation.folds) of 400 steps in float64" in job.plan
+    job.open()
+    claimed = job.claim()
+    assert claimed is not None
+    assert job.left(40) == "; 2 left, about 1 min 20 s"
+    job.tell(claimed, "diverged")
+    for _ in range(2):
+        job.tell(job.claim() or claimed, "diverged")
+    assert job.left(40) == ""
+
+
 @pytest.mark.parametrize(
     ("space", "more", "words"),
     [
@@ -158,10 +176,15 @@ def test_a_trial_that_kills_its_job_is_given_up(tmp_path: Path) -> None:
         ("train.ema: [0.9]", [], "train.ema: give two choices or more"),
         ("train.ema: {low: 0.9}", [], "train.ema: give two choices or more"),
         ("train.ema: {low: 0.0, high: 0.5, log: true}", [], "and above 0 with log"),
-        ("model.anchor: [none, rich]", [], "model.anchor = 'rich': "),
-        ("train.ema: {low: 0.5, high: 1.5}", [], "train.ema = 1.5: "),
+        (
+            "model.anchor: [none, rich]",
+            [],
+            "(--space): model.anchor = 'rich': Input should be 'none', 'ridge' or 'kernel_ridge'",
+        ),
+        ("train.ema: {low: 0.5, high: 1.5}", [], "(--space): train.ema = 1.5: "),
         ("", [], "no settings in it"),
-        (SPACE, ["--methods", "ridge"], "--methods ridge: each training chooses its penalties"),
+        (SPACE, ["--methods", "ridge"], "ridge has nothing to search"),
+        (SPACE, ["--method", "nearest_prototype"], "; gzsl train --method nearest_prototype"),
         (SPACE, ["--methods", "iapc,none"], "--methods none: "),
     ],
 )
