@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     given.add_argument(
         "--images", type=Path, nargs="+", metavar="PATH", help="image files, or folders of them"
     )
-    parser.add_argument("--out", required=True, type=Path, help="CSV file to write")
+    parser.add_argument("--out", required=True, type=Path, help="CSV file to write, or to replace")
     parser.add_argument(
         "--classes", metavar="NAME,NAME|FILE",
         help="only these classes compete, also those of a text file, one a line",
@@ -65,13 +65,13 @@ def main(arguments: list[str]) -> int:
         "--image-encoder", metavar="KIND:NAME", help="where the recorded one lies elsewhere now"
     )
     parser.add_argument(
-        "--skip-bad", action="store_true", help="list images that cannot be read and go on"
+        "--skip-bad", action="store_true", help="list images that cannot be read, and skip them"
     )
     parser.add_argument(
         "--montage", type=Path, metavar="FILE.png", help="a sheet of images and their classes"
     )
     parser.add_argument(
-        "--top", type=positive_integer, default=3, help="classes told for an image; default 3"
+        "--top", type=positive_integer, default=3, help="classes listed for an image [3]"
     )
     options = parser.parse_args(arguments)
 
@@ -96,6 +96,7 @@ def main(arguments: list[str]) -> int:
         if path is not None:
             beside[name] = read_column(path, name, len(features))
     model = model_with_classes(model, options)
+    known = model.classes
     if names is not None:
         model = model.restricted(names)
     text, unseen = predictions(model, features, options.top, beside)
@@ -103,8 +104,9 @@ def main(arguments: list[str]) -> int:
     scores = {}
     if options.labels is not None:
         predicted = [row["class"] for row in rows]
-        scores = score_rows(beside["label"], predicted, model, options.labels)
+        scores = score_rows(beside["label"], predicted, model, options.labels, known)
         atomic_write(options.out.with_suffix(".scores.json"), json.dumps(scores, indent=1) + "\n")
+    earlier = " (replaced)" if options.out.exists() else ""
     atomic_write(options.out, text)
     if options.montage is not None:
         from gzsl_dist.inference.montage import write_montage
@@ -117,8 +119,8 @@ def main(arguments: list[str]) -> int:
         write_montage(options.montage, entries, captions)
     seen_count, unseen_count = len(model.seen_classes), len(model.unseen_classes)
     print(
-        f"{options.out}: {len(features)} rows, {len(features) - unseen} taken for one of "
-        f"{seen_count} seen and {unseen} for one of {unseen_count} unseen classes, "
+        f"{options.out}{earlier}: {len(features)} rows, {len(features) - unseen} predicted as one "
+        f"of {seen_count} seen and {unseen} as one of {unseen_count} unseen classes, "
         + ("calibrated on validation classes" if model.is_calibrated else "not calibrated")
     )
     if scores:
@@ -155,7 +157,7 @@ def predictions(
     Args:
         model: what predicts.
         features: ``(rows, d_x)``.
-        top: classes told for each row, at most all.
+        top: classes listed for each row, at most all.
         beside: more columns, a text for each row.
     """
     import numpy as np

@@ -100,7 +100,16 @@ def _numpy(path: Path) -> Any:
                 return loaded[names[0]]
     except (OSError, ValueError, EOFError, KeyError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a file of numpy arrays, or damaged ({reason})") from None
+        if "Object arrays" in reason or "Python objects" in reason:  # .npz, .npy
+            raise InputError(
+                f"{path}: holds Python objects, which are not loaded as they may run code; save "
+                "numbers: np.save(FILE, np.stack(rows))"
+            ) from None
+        raise InputError(
+            f"{path}: not a file of numpy arrays, or damaged ({reason}); save it again by np.save"
+        ) from None
     except Exception:  # zipfile and zlib raise their own
-        raise InputError(f"{path}: not a file of numpy arrays, or damaged") from None
+        raise InputError(
+            f"{path}: not a file of numpy arrays, or damaged; save it again by np.savez"
+        ) from None
     raise InputError(f"{path}: holds {', '.join(names)}; call the right one features")

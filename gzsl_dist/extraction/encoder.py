@@ -140,7 +140,10 @@ def loaded(option: str, load: Callable[[], Any]) -> Any:
         raise
     except Exception as error:  # each package has its own
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InputError(f"{option}: cannot be loaded ({reason})") from None
+        raise InputError(
+            f"{option}: cannot be loaded ({reason}); check the name, and where weights cannot be "
+            "downloaded give a folder or file of them: docs/images.md, encoders"
+        ) from None
 
 
 def file_sha256(path: Path, option: str) -> str:

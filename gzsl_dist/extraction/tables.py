@@ -41,8 +41,6 @@ def read_table(path: Path, *, needs: tuple[str, ...]) -> list[dict[str, Any]]:
         rows = _rows(path)
     except InputError:
         raise
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text in UTF-8 ({error.reason})") from None
     except Exception as error:  # pyarrow and json raise their own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{path}: damaged, or not what its ending says ({reason})") from None
@@ -51,7 +49,8 @@ def read_table(path: Path, *, needs: tuple[str, ...]) -> list[dict[str, Any]]:
     for name in needs:
         if name not in rows[0]:
             raise InputError(
-                f"{path}: lacks the column {name!r}; it has {', '.join(map(str, rows[0]))}"
+                f"{path}: lacks the column {name!r}; add it, or give one of its own that name: "
+                + ", ".join(map(str, rows[0]))
             )
     return rows
 
@@ -64,9 +63,11 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         index = [name for name in table.column_names if re.fullmatch(PANDAS_INDEX, name)]
         found: list[dict[str, Any]] = table.drop_columns(index).to_pylist()
         return found
-    text = path.read_text(encoding="utf-8-sig")
+    text = read_text(path)
     if kind == ".json":
         return _objects(path, json.loads(text))
+    if kind == ".csv":
+        check_commas(path, text)
     reader = csv.DictReader(
         text.splitlines(keepends=True), delimiter="\t" if kind == ".tsv" else ",", strict=True
     )
@@ -92,16 +93,44 @@ def _objects(path: Path, values: Any) -> list[dict[str, Any]]:
     return values
 
 
+def read_text(path: Path) -> str:
+    """A text in UTF-8.
+
+    Raises:
+        InputError: it cannot be read, or is in another encoding.
+    """
+    check_readable(path)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not a text in UTF-8 ({error.reason} at byte {error.start}); save it as "
+            f"UTF-8, as iconv -f latin1 -t utf8 {path} does for Latin-1"
+        ) from None
+
+
+def check_commas(path: Path, text: str) -> None:
+    """See that the first line of a CSV file is separated by commas.
+
+    Raises:
+        InputError: by semicolons or tabs.
+    """
+    first = text.partition("\n")[0].partition(",")[0]  # a cell of several, unless it is quoted
+    for sign, called in ((";", "semicolons"), ("\t", "tabs")):
+        if sign in first and not first.startswith('"'):
+            raise InputError(
+                f"{path}: its values are separated by {called}; save it with commas"
+                + (", and points in numbers" if sign == ";" else ", or call it .tsv")
+            )
+
+
 def read_lines(path: Path) -> list[str]:
     """Lines of a text.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: as in `read_text`.
     """
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); check the path") from None
+    return read_text(path).splitlines()
 
 
 def reads_as_number(value: object) -> bool:

@@ -10,10 +10,9 @@ import numpy as np
 from gzsl_dist.data.dataset import FloatArray
 from gzsl_dist.data.feature_files import open_features
 from gzsl_dist.data.features import Features
-from gzsl_dist.data.hdf5 import check_readable
 from gzsl_dist.data.xlsa17 import read_matlab
 from gzsl_dist.errors import InputError
-from gzsl_dist.extraction.tables import reads_as_number
+from gzsl_dist.extraction.tables import check_commas, read_lines, read_text, reads_as_number
 
 
 def read_features(path: Path, width: int) -> Features:
@@ -47,7 +46,7 @@ def read_names(given: str) -> tuple[str, ...]:
     """
     path = Path(given)
     is_file = path.suffix == ".txt" or path.is_file()
-    parts = _text(path).splitlines() if is_file else given.split(",")
+    parts = read_lines(path) if is_file else given.split(",")
     names = tuple(part.strip() for part in parts if part.strip())
     if not names:
         raise InputError(f"{given}: holds no class name; write one a line")
@@ -82,7 +81,9 @@ def read_new_classes(path: Path) -> tuple[tuple[str, ...], FloatArray]:
         return names, np.ascontiguousarray(matrix.T, dtype=np.float32)
     if path.suffix != ".csv":
         raise InputError(f"{path}: not known by its ending; give .csv or .mat")
-    lines = [line for line in csv.reader(_text(path).splitlines()) if line]
+    text = read_text(path)
+    check_commas(path, text)
+    lines = [line for line in csv.reader(text.splitlines()) if line]
     if lines and not reads_as_number(lines[0][-1]):
         lines = lines[1:]
     if not lines or len(lines[0]) < 2:
@@ -93,16 +94,10 @@ def read_new_classes(path: Path) -> tuple[tuple[str, ...], FloatArray]:
                 f"{path}: class {number} has {len(line) - 1} values, the first has "
                 f"{len(lines[0]) - 1}; give each the same"
             )
-        for text in line[1:]:
-            if not reads_as_number(text):
-                raise InputError(f"{path}: class {line[0]!r} has {text!r}, which is no number")
-    values = np.array([[float(text) for text in line[1:]] for line in lines], dtype=np.float32)
+        for value in line[1:]:
+            if not reads_as_number(value):
+                raise InputError(
+                    f"{path}: class {line[0]!r} has {value!r}, which is no number; correct it"
+                )
+    values = np.array([[float(value) for value in line[1:]] for line in lines], dtype=np.float32)
     return tuple(line[0].strip() for line in lines), values
-
-
-def _text(path: Path) -> str:
-    check_readable(path)
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a text in UTF-8 ({error})") from None

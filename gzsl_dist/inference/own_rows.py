@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,11 @@ def read_column(path: Path, name: str, rows: int) -> list[str]:
 
 
 def score_rows(
-    labels: Sequence[str], predicted: Sequence[str], model: ZeroShotModel, path: Path
+    labels: Sequence[str],
+    predicted: Sequence[str],
+    model: ZeroShotModel,
+    path: Path,
+    left_out: Collection[str] = (),
 ) -> dict[str, Any]:
     """U, S and H of predictions, their classes' accuracies and the confusion, in fractions.
 
@@ -50,6 +54,7 @@ def score_rows(
         model: whose seen and unseen classes count apart; without labels of one side, its metric
             and H are left out.
         path: of the labels, for errors.
+        left_out: classes that it knows but that do not compete, for errors.
 
     Returns:
         ``U``, ``S``, ``H``, ``per_class`` (``seen`` and ``unseen``) and ``confusion``, a list of
@@ -60,6 +65,11 @@ def score_rows(
     """
     numbers = {name: number for number, name in enumerate(model.classes)}
     if strange := sorted(set(labels) - set(numbers)):
+        if kept_out := sorted(set(strange) & set(left_out)):
+            raise InputError(
+                f"{path}: {len(kept_out)} labels are classes that --classes keeps out, such as "
+                f"{kept_out[0]!r}; name them in --classes, or give the rows of the others alone"
+            )
         raise InputError(
             f"{path}: {len(strange)} labels are no class of the model, such as {strange[0]!r}; it "
             f"knows {len(numbers)}, such as {model.classes[0]!r} (--add-classes brings in more)"

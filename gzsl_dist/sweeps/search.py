@@ -70,9 +70,9 @@ class Search:
         """What will be run, for people."""
         base = self.any_base
         return (
-            f"search: {self.trials} trials of {', '.join(self.bases)} in {self.folder}; a trial is "
-            f"{base.evaluation.folds} training(s) (evaluation.folds) of {base.train.steps} steps in "
-            f"{base.train.precision}, without test rows"
+            f"search: {self.trials} trials of {', '.join(self.bases)} in {self.folder}; each is "
+            f"{base.evaluation.folds} training(s) (evaluation.folds) of {base.train.steps} steps "
+            f"in {base.train.precision}, without test rows"
         )
 
     def left(self, seconds: float) -> str:

@@ -190,9 +190,21 @@ SPOILT: dict[str, tuple[Callable[[Path], Any], str]] = {
     "an unknown split": (
         lambda f: write_rows(f / "rows.csv", LABELS, ["trian"] * 30), "'trian' of a row",
     ),
-    "no label": (lambda f: write_table(f / "rows.csv", {"class": LABELS}), "lacks the column"),
+    "no label": (
+        lambda f: write_table(f / "rows.csv", {"class": LABELS}),
+        "lacks the column 'label'; add it, or give one .* that name: class",
+    ),
     "no features": (lambda f: (f / "x.npy").unlink(), "no such file"),
     "no array": (lambda f: (f / "x.npy").write_text("x"), "not a file of numpy arrays"),
+    "objects": (lambda f: save(f, FEATURES.astype(object)), r"save numbers: np.save\("),
+    "semicolons": (
+        lambda f: (f / "c.csv").write_text("name;fast\nokapi;0,5\n"), "by semicolons; save it",
+    ),
+    "tabs": (lambda f: (f / "c.csv").write_text("name\tfast\n"), "by tabs; .* or call it .tsv"),
+    "Latin-1": (
+        lambda f: (f / "c.csv").write_bytes("name,fast\nélan,1\n".encode("latin1")),
+        "not a text in UTF-8 .*iconv -f latin1 -t utf8",
+    ),
     "no class file": (lambda f: (f / "c.csv").unlink(), "no such file"),
     "a held out share": (lambda f: ["--held-out", "1.5"], "below 1"),
 }  # fmt: skip

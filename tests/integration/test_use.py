@@ -92,11 +92,13 @@ def test_own_rows_are_scored_as_test_rows_are(folder: Path, tmp_path: Path) -> N
     np.save(tmp_path / "x.npy", digits.features[rows])
     table = ["id,label", *(f"digit {row},{name}" for row, name in zip(rows, names, strict=True))]
     (tmp_path / "rows.csv").write_text("\n".join(table))
+    out.write_text("of an earlier call")
     done = run(
         "predict", "--run", folder / "whole", "--features", tmp_path / "x.npy", "--out", out,
         "--labels", tmp_path / "rows.csv", "--ids", tmp_path / "rows.csv",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "p.csv (replaced): " in done.stdout
     scores = json.loads((tmp_path / "p.scores.json").read_text())
     result = json.loads((folder / "whole" / "result.json").read_text())
     for name in ("U", "S", "H"):
@@ -186,6 +188,9 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
     (folder / "twin.csv").write_text(f"quagga,{row}\n")
     (folder / "known.csv").write_text(f"4,{row}\nquagga,{row}\n5,{row}\n")
     (folder / "labels.txt").write_text("4\n" * (len(features) - 1) + "quagga\n")
+    (folder / "fours.txt").write_text("4\n" * len(features))
+    (folder / "semi.csv").write_text("quagga;0,5;0,25\n")
+    (folder / "latin.csv").write_bytes("élan,1\n".encode("latin1"))
     (folder / "few.csv").write_text("label\n4\n")
     (folder / "nan.csv").write_text("quagga," + ",".join(["nan"] * digits.semantics.shape[1]))
     fine = ["--features", folder / "unseen.npy"]
@@ -201,6 +206,12 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
             "2 of 3 new classes are classes of digits already: '4', '5'",
         ),
         "a strange label": ([*fine, "--labels", folder / "labels.txt"], "such as 'quagga'; it"),
+        "a label left out": (
+            [*fine, "--labels", folder / "fours.txt", "--classes", "5,0"],
+            "1 labels are classes that --classes keeps out, such as '4'; name them",
+        ),
+        "semicolons": ([*fine, "--add-classes", folder / "semi.csv"], "separated by semicolons"),
+        "Latin-1": ([*fine, "--add-classes", folder / "latin.csv"], "iconv -f latin1 -t utf8"),
         "too few labels": ([*fine, "--labels", folder / "few.csv"], "1 lines for 544 rows"),
         "no ids": ([*fine, "--ids", folder / "few.csv"], "lacks the column 'id'"),
         "NaN semantics": ([*fine, "--add-classes", folder / "nan.csv"], "NaN"),
@@ -213,7 +224,7 @@ def bad_inputs(folder: Path) -> dict[str, tuple[list[object], str]]:
     [
         "another dimension", "NaN", "no such file", "unknown class", "short semantics",
         "semantics twice", "a known class", "NaN semantics", "top 0", "a strange label",
-        "too few labels", "no ids",
+        "too few labels", "no ids", "a label left out", "semicolons", "Latin-1",
     ],
 )  # fmt: skip
 def test_wrong_input_ends_with_one_line(folder: Path, tmp_path: Path, case: str) -> None:
