@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # The body of every job in this folder. The .sbatch files set `clone` and `script`, source this file
-# and call `train_job` or `sweep_job`. What a user can set is told in docs/slurm.md.
+# and call `train_job` or `sweep_job`. What a user can set is in docs/slurm.md.
 #
 #   environment    GZSL_VENV, GZSL_CONDA, GZSL_MODULES, GZSL_CONTAINER; else .venv in the clone, the
 #                  python3 at hand if it has the package, or a new .venv in the clone
@@ -12,7 +12,7 @@
 set -uo pipefail
 
 # First of all: a signal that comes before this line kills the job. Steps of Slurm get signals of
-# their own; the shell's SIGTERM is noted so that it outlives its trainers and tells how they ended.
+# their own; the shell's SIGTERM is noted so that it outlives its trainers and reports how they ended.
 signal="${GZSL_SIGNAL:-USR1}"
 signal="${signal#SIG}"
 stop_wanted=""
@@ -43,7 +43,7 @@ need_job() { # outside Slurm, say how to get into it
     in_job && return
     command -v sbatch >/dev/null || fail 2 "no Slurm on this machine (sbatch is not found); \
 launch/torchrun.sh trains without it"
-    fail 2 "this is no Slurm job: sbatch cluster/$(basename "$script"); with --dry-run it tells what \
+    fail 2 "this is no Slurm job: sbatch cluster/$(basename "$script"); with --dry-run it prints what \
 would run"
 }
 
@@ -138,8 +138,8 @@ run_training() { # RUN_DIR ARGUMENTS of the trainer: sets code and reason
     run_processes "$run_dir" "$@" --run.dir "$run_dir"
 }
 
-run_processes() { # FOLDER ARGUMENTS: how they end is told in the folder; sets code and reason
-    local outcome step told="" status=0
+run_processes() { # FOLDER ARGUMENTS: how they end is written to the folder; sets code and reason
+    local outcome step asked="" status=0
     outcome="$1/.outcome-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"
     shift
     rm -f "$outcome"
@@ -150,8 +150,8 @@ run_processes() { # FOLDER ARGUMENTS: how they end is told in the folder; sets c
             # returns at once when a trapped signal comes; a foreground srun would delay the trap
             wait "$step"
         else
-            [ -n "$told" ] || echo "signal received: asking the trainers to save and stop"
-            told=1
+            [ -n "$asked" ] || echo "signal received: asking the trainers to save and stop"
+            asked=1
             # Again and again: while the trainers still start, it is ignored.
             kill -s "${step_signal:-$signal}" "$step" 2>/dev/null
             sleep 2
@@ -266,7 +266,7 @@ run_job() { # ARGUMENTS of a command on a finished run, --run DIR among them
         "$GZSL_NODES node(s) x $processes process(es) on $devices_told; $environment; $run_dir"
     run_training "$run_dir" "${arguments[@]}"
     if [ "$code" -ne 0 ] && [ -n "$stop_wanted" ]; then
-        code=75 reason="stopped by a signal; the same command goes on"
+        code=75 reason="stopped by a signal; the same command resumes"
     fi
     conclude
 }

@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     parser = CommandParser(
         prog="gzsl", description=f"{(__doc__ or '').splitlines()[0]}\n\ncommands:\n{listed}"
     )
-    parser.usage = "%(prog)s COMMAND [...]; %(prog)s COMMAND --help tells more"
+    parser.usage = "%(prog)s COMMAND [...]; %(prog)s COMMAND --help says more"
     parser.add_argument("--version", action="version", version=f"gzsl_dist {__version__}")
     parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", nargs="?")
     # A shell that completes gives the line so far instead of arguments.

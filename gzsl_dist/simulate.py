@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> int:
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="of the variance of class means that semantics do not tell, below 1 [0]",
+        help="of the variance of class means that semantics do not predict, below 1 [0]",
     )
     parser.add_argument(
         "--difficulty",

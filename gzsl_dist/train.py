@@ -1,6 +1,6 @@
 """Train a generalized zero-shot learner and measure it: ``python -m gzsl_dist.train``.
 
-Alone or under torchrun or srun; the same command goes on from where an earlier start stopped.
+Alone or under torchrun or srun; the same command resumes from where an earlier start stopped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def main(arguments: list[str]) -> int:
     parser.usage = "%(prog)s [--config FILE] [--print-config] [--dry-run] [--section.key VALUE ...]"
     add_setting_arguments(parser)
     add_plan_arguments(parser)
-    parser.add_argument("--quiet", action="store_true", help="tell errors and the last table only")
+    parser.add_argument("--quiet", action="store_true", help="print errors and the last table only")
     # The deepspeed launcher passes it on; its variable LOCAL_RANK says the same.
     parser.add_argument("--local_rank", help=argparse.SUPPRESS)
     known, unknown = parser.parse_known_args(arguments)

@@ -16,7 +16,7 @@ def run_name(stem: str, settings: Mapping[str, str]) -> str:
     """A folder's name from a configuration's name and the settings given beside it, by dotted name.
 
     Settings that do not change what a run computes are left out, so that another strategy or
-    another number of processes goes on with the same run.
+    another number of processes resumes the same run.
     """
     told = {name: value for name, value in settings.items() if not is_free_to_differ(name)}
     parts, exact = [stem], True

@@ -60,7 +60,7 @@ class TrainSettings(Section):
     )
     resume: PathText = Field(
         "auto",
-        description="auto goes on from the run directory's newest checkpoint; never moves an "
+        description="auto resumes from the run directory's newest checkpoint; never moves an "
         "earlier run aside; a run directory or checkpoint of another run is started from.",
     )
     callbacks: Annotated[list[str], BeforeValidator(split_text)] = Field(

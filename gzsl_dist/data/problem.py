@@ -189,7 +189,7 @@ def _validation_classes(dataset: Dataset, folds: int, seed: int, fold: int) -> t
             f"{len(seen)} seen classes, too few for so many disjoint sets; use fewer"
         )
     if len(published) and fold == 0:
-        return published, "validation classes of the published splits"
+        return published, "validation classes of the data file"
     place = fold - bool(len(published))
     order = permutation(seed, Stream.SPLIT, 0, len(free))
     note = f"{count} validation classes drawn from the {len(free)} seen ones by seed {seed}"

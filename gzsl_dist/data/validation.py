@@ -142,7 +142,7 @@ def _check_semantics(dataset: Dataset, where: str) -> None:
         twin = first[where_of.ravel()[copies[0]]]
         raise InputError(
             f"{where}: classes {names[twin]!r} and {names[copies[0]]!r} have the same semantics "
-            "and could never be told apart; give each its own"
+            "and could never be distinguished; give each its own"
         )
 
 

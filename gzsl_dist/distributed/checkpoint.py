@@ -1,6 +1,6 @@
 """Saving and loading a training's state: safetensors and JSON, which cannot run code.
 
-The form is that of one process, so a run can go on with another number of processes or strategy.
+The form is that of one process, so a run can resume with another number of processes or strategy.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def name_meeting_point() -> None:
             os.environ["MASTER_ADDR"] = names.split()[0]
         except (OSError, subprocess.CalledProcessError, IndexError):
             raise InputError(
-                "the first node's name is not known (scontrol does not tell it); set MASTER_ADDR"
+                "the first node's name is not known (scontrol does not name it); set MASTER_ADDR"
             ) from None
 
 

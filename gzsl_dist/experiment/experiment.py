@@ -173,7 +173,7 @@ class Experiment:
         problem, classifier, networks = fitted.problem, fitted.classifier, fitted.networks
         assert files is not None, "only a run has test rows"
         rows = len(problem.seen) + len(problem.unseen)
-        log_rank0(processes, f"measuring {rows} test rows, and how well classes keep apart")
+        log_rank0(processes, f"measuring {rows} test rows, and the separability of classes")
         strategy, summary = "closed form", None
         if isinstance(classifier, Candidate):
             scored = processes.run_on_rank0(lambda: score_rows(classifier, problem))

@@ -31,7 +31,7 @@ from gzsl_dist.training.stop_signal import StopSignal
 
 
 def run(config: Config, processes: DistributedContext, stop: StopSignal) -> Result | None:
-    """Run a configuration to its end, going on from where an earlier start stopped.
+    """Run a configuration to its end, resuming where an earlier start stopped.
 
     Args:
         config: all settings.

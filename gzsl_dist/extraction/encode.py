@@ -101,7 +101,7 @@ def image_batches(
                 raise
             raise InputError(
                 "a process that reads images died, out of memory perhaps; give fewer --workers or "
-                "a smaller --batch-size, the rest goes on"
+                "a smaller --batch-size, the rest is resumed"
             ) from None
 
     return batches
@@ -185,7 +185,7 @@ def encode_part(
                         part.write(number, values, bad, processes.rank)
                     except OSError as error:
                         raise InputError(
-                            f"{part.path}: {error.strerror}; make room, the same command goes on"
+                            f"{part.path}: {error.strerror}; make room, the same command resumes"
                         ) from None
                     rows = (before + count * processes.world_size) * part.batch_size
                     bar.advance(min(rows, part.rows), {})
@@ -196,9 +196,9 @@ def encode_part(
         try:
             stopped = processes.run_on_all_ranks(work)
         except KeyboardInterrupt:
-            raise InterruptedRunError(f"{title}: interrupted; the same command goes on") from None
+            raise InterruptedRunError(f"{title}: interrupted; the same command resumes") from None
     if processes.all_reduce_any(stopped):
-        raise PreemptedError(f"{title}: stopped by a signal; the same command goes on")
+        raise PreemptedError(f"{title}: stopped by a signal; the same command resumes")
     part.read_journals()
     if len(part.done) < part.batches:
         raise InputError(

@@ -152,7 +152,7 @@ def _check_plan(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> None:
             other = [key for key in plan if found.get(key) != plan[key] and key != "checksum"]
             raise InputError(
                 f"{folder}: holds an unfinished extraction that differs in: {', '.join(other)}; "
-                "give the same command to go on with it, or --overwrite to begin anew"
+                "give the same command to resume it, or --overwrite to begin anew"
             )
     for old in folder.iterdir():
         if old.name != "lock":

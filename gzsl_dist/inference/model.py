@@ -256,7 +256,7 @@ def load_model(path: str | Path) -> ZeroShotModel:
         finished, file = RunFiles(file).result.exists(), RunFiles(file).model
         if not file.exists():  # of baselines, version 0.1 wrote none
             problem = "measured by an older version" if finished else "not finished"
-            remedy = "with --train.resume never" if finished else "it goes on"
+            remedy = "with --train.resume never" if finished else "it resumes"
             raise InputError(
                 f"{file.parent}: {problem}, has no {file.name}; start its training again, {remedy}"
             )

@@ -203,5 +203,5 @@ def confusion_figure(unseen: ScoredRows, names: Sequence[str]) -> Figure:
     axes.set_xticks(range(len(classes)), labels, rotation=90, **plain)
     axes.set_yticks(range(len(classes)), labels, **plain)
     part = "" if len(classes) == len(present) else f", the worst {len(classes)} of {len(present)}"
-    axes.set(xlabel="taken for", ylabel="unseen class", title=f"among unseen classes{part}")
+    axes.set(xlabel="predicted as", ylabel="unseen class", title=f"among unseen classes{part}")
     return figure

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar in a terminal, plain lines elsewhere."""
+"""What a person sees during a run: a bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 

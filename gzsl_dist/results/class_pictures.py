@@ -77,7 +77,7 @@ def confusion(number: int, group: Finished) -> Picture | None:
         axes.set_yticks(range(len(names)), names, fontsize=size)
         axes.tick_params(length=0, pad=1)
         last = len(names) - 0.5
-        axes.set(xlabel="taken for", ylabel="unseen class", xlim=(-0.5, last), ylim=(last, -0.5))
+        axes.set(xlabel="predicted as", ylabel="unseen class", xlim=(-0.5, last), ylim=(last, -0.5))
         axes.set_aspect("equal")
         for spine in axes.spines.values():
             spine.set_visible(True)
@@ -87,11 +87,11 @@ def confusion(number: int, group: Finished) -> Picture | None:
     listed = f"; the {MOST_CELLS} classes least often right" if len(every) > MOST_CELLS else ""
     return Picture(
         f"confusion-{number}",
-        f"Confusion among {len(names)} unseen classes, {group.name}: rows taken for their own "
+        f"Confusion among {len(names)} unseen classes, {group.name}: rows predicted as their own "
         f"class {np.mean(right):.0f} percent on average over classes, from {min(right):.0f} to "
         f"{max(right):.0f}; the table of mistakes names the most frequent others.",
         f"{group.name}: share of each unseen class's rows (line) by the unseen class that they "
-        f"were taken for (column); stronger is more{listed}.",
+        f"were predicted as (column); stronger is more{listed}.",
         draw,
         (5.6, 5.6),
     )
@@ -140,7 +140,7 @@ def similarities(number: int, group: Finished) -> Picture | None:
         f"similarities-{number}",
         f"Cosine similarities of pairs of rows in {space}, {group.name}. {'; '.join(told)}.",
         f"{group.name}, in {space}: shares of pairs of rows by similarity, mean over seeds. The "
-        "less the two overlap, the better classes keep apart.",
+        "less the two overlap, the more separable the classes.",
         draw,
         (4.8, 4.2),
     )

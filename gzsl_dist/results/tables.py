@@ -32,7 +32,7 @@ PAIRED_NOTE = (
     "interval (paired t); * where it leaves out zero. Not corrected for the number of comparisons."
 )
 SEPARABILITY_NOTE = (
-    "How well the rows of unseen classes keep apart, times 100: mean over seeds and half the width "
+    "Separability of the rows of unseen classes, times 100: mean over seeds and half the width "
     "of its 95 % interval (Student's t). Behind it, how far the first line of the same rows and "
     "space is ahead, on equal seeds (paired t); * where its interval leaves out zero. Overlap is "
     "better when smaller, all else when larger."
@@ -90,7 +90,7 @@ def paired(groups: Sequence[Group[Run]]) -> Table | None:
 
 
 def separability(groups: Sequence[Group[Run]], kinds: Sequence[str] = UNSEEN_ROWS) -> Table | None:
-    """How well classes keep apart, what the abstract claims; None where nothing was measured."""
+    """Separability of classes, what the abstract claims; None where nothing was measured."""
     body = []
     for first, others in with_rivals(groups):
         for kind in kinds:

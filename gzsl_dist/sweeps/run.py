@@ -65,7 +65,7 @@ class LocalRunner:
             for number, handler in before.items():
                 signal.signal(number, handler)
         if self._stops:
-            raise PreemptedError("sweep stopped; the same command goes on")
+            raise PreemptedError("sweep stopped; the same command resumes")
         if self._failed:
             raise TasksFailedError(
                 f"{len(self._failed)} of {len(self.tasks)} tasks failed: "

@@ -1,4 +1,4 @@
-"""Where a training goes on from, and what its checkpoints must have been made for."""
+"""Where a training resumes, and what its checkpoints must have been made for."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ def test_stopped_by_signals_it_goes_on(tmp_path: Path) -> None:
     slow = [*arguments, "--out", out]
     journal, before = out.with_name("stopped.h5.extracting") / "images.0.jsonl", 0
     for number, code, line in (
-        (signal.SIGTERM, 75, "encode images: stopped by a signal; the same command goes on"),
-        (signal.SIGINT, 130, "encode images: interrupted; the same command goes on"),
+        (signal.SIGTERM, 75, "encode images: stopped by a signal; the same command resumes"),
+        (signal.SIGINT, 130, "encode images: interrupted; the same command resumes"),
     ):
         started = subprocess.Popen(
             command("extract", *slow), cwd=ROOT, env=environment(), text=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -56,3 +57,27 @@ def test_commands_know_their_options(page: Path) -> None:
         for option in (word.split("=")[0] for word in words if word.startswith("--")):
             if option != "--section.key":
                 assert option in help_of(program), f"{' '.join(program)} {option}"
+
+
+AVOIDED = re.compile(r"\b(goes? on|going on|told|tells?|raw [USH]|taken for|keeps? apart)\b")
+"""Reported or printed, resumes, uncalibrated, predicted as, separability: one word for each."""
+TEXTS = ("*.md", "docs/*.md", "cluster/*", "launch/*", "configs/**/*.yaml", "gzsl_dist/**/*.html")
+
+
+def test_the_words_of_the_field_are_used() -> None:
+    """In pages, scripts, and what the package prints: its strings but docstrings."""
+    texts = {path: path.read_text() for pattern in TEXTS for path in ROOT.glob(pattern)}
+    for path in ROOT.glob("gzsl_dist/**/*.py"):
+        tree = ast.parse(path.read_text())
+        documented = {node.value for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        if path.parent.name == "gzsl_dist":  # a command prints its own
+            documented.discard(tree.body[0].value)  # type: ignore[attr-defined]
+        texts[path] = "\n".join(
+            str(node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and node not in documented
+        )
+    found = [
+        f"{path}: {AVOIDED.search(text)}" for path, text in texts.items() if AVOIDED.search(text)
+    ]
+    assert not found, "\n".join(found)

@@ -369,7 +369,7 @@ def command(*arguments: object) -> list[str]:
 
 
 def test_a_sweep_here_stops_goes_on_and_tells_failures(tmp_path: Path) -> None:
-    """Ctrl-C lets the tasks save; the same command goes on; a failed task gives exit code 1."""
+    """Ctrl-C lets the tasks save; the same command resumes; a failed task gives exit code 1."""
     file = tmp_path / "mine.yaml"
     file.write_text(
         base(tmp_path, methods="[wgan]", seeds="[0, 1]",
