@@ -139,12 +139,13 @@ def check_start(directory: Path, config: Config) -> str:
         InputError: what the run would refuse: another run's directory, or another job in it.
     """
     files = RunFiles(directory)
+    if config.train.resume != "never":  # first: what it refuses, no waiting mends
+        check_run_directory(directory, config)
     if files.lock.exists():
         lock_run(directory).close()
     earlier = files.config.exists() or bool(files.remains)
     if config.train.resume == "never":
         return "the earlier run there is moved aside" if earlier else "new"
-    check_run_directory(directory, config)
     if files.result.exists():
         return "finished already"
     return "an earlier start is resumed" if earlier else "new"
