@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> int:
 
 
 def framed(address: str, width: int, height: int, top: int, folder: Path) -> str:
-    """A page that shows another one in a frame, as wide as told and scrolled down."""
+    """A page that shows another one in a frame, of the asked width and scrolled down."""
     page = folder / "frame.html"
     page.write_text(
         f'<body style="margin:0;overflow:hidden"><iframe src="{address}" style="border:0;'
