@@ -99,7 +99,7 @@ def test_what_a_start_would_do_is_told(tmp_path: Path, capsys: pytest.CaptureFix
     assert "the earlier run there is moved aside" in capsys.readouterr().out
     with lock_run(run), pytest.raises(InputError, match="in use by another job"):
         train.main(arguments)
-    with lock_run(run), pytest.raises(InputError, match="train.steps = 100, not 7"):
+    with lock_run(run), pytest.raises(InputError, match=r"train\.steps = 100, not 7"):
         train.main([*arguments, "--train.steps", "7"])  # for which waiting would be in vain
 
 

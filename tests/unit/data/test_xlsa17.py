@@ -250,7 +250,7 @@ WRONG: dict[str, tuple[Callable[[Contents], Any], str, str]] = {
         spoil("att", lambda att: np.ones_like(att)), "all classes", "the same semantics",
     ),
     "twins": (
-        spoil("att", lambda att: att[:, [0, 1, 2, 3, 4, 1]]), "Bird_2' and .*Bird_6", "distinguished",
+        spoil("att", lambda att: att[:, [0, 1, 2, 3, 4, 1]]), "Bird_2' and .*Bird_6", "be disti",
     ),
     "one seen class": (one_seen_class, "1 seen class", "at least two"),
     "the same name": (
