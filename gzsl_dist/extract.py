@@ -81,11 +81,11 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
 
     from gzsl_dist.data.store import check_target
+    from gzsl_dist.distributed.log import log_rank0
     from gzsl_dist.distributed.processes import start_processes
     from gzsl_dist.extraction.image_encoders import image_encoder
     from gzsl_dist.extraction.run import extract
     from gzsl_dist.extraction.text_encoders import text_encoder
-    from gzsl_dist.monitoring.progress import log_rank0
 
     with start_processes(options.device) as processes:
         processes.run_on_rank0(lambda: check_target(options.out, overwrite=options.overwrite))

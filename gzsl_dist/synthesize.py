@@ -61,8 +61,9 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.bank.compression import load_plugin
     from gzsl_dist.bank.generate import BlockMaker
     from gzsl_dist.bank.writer import write_bank
+    from gzsl_dist.distributed.log import log_rank0
     from gzsl_dist.distributed.processes import start_processes
-    from gzsl_dist.monitoring.progress import StepProgress, log_rank0
+    from gzsl_dist.monitoring.progress import StepProgress
     from gzsl_dist.training.trained import load_run
 
     load_plugin(options.compression)

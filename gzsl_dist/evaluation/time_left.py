@@ -6,6 +6,7 @@ import time
 
 from torch import Tensor
 
+from gzsl_dist.distributed.log import duration, log_rank0
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.lbfgs import Function
 
@@ -22,14 +23,12 @@ def with_time_left(function: Function, passes: int, processes: DistributedContex
         found = function(point)
         done += 1
         now = time.monotonic()
-        if processes.shows_progress and now - last_line >= SECONDS_BETWEEN_LINES:
+        if now - last_line >= SECONDS_BETWEEN_LINES:
             last_line = now
             each = (now - started) / done
-            print(
-                f"classifier: pass {done} over the rows, {each:.1f} s each, at most about "
-                f"{max(0, passes - done) * each:.0f} s left",
-                flush=True,
-            )
+            left = duration((passes - done) * each)
+            text = f"pass {done} over the rows, {each:.1f} s each, at most about {left} left"
+            log_rank0(processes, f"classifier: {text}")
         return found
 
     return reported

@@ -14,6 +14,7 @@ from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.guard import guarded
 from gzsl_dist.data.problem import Problem, final_problem, selection_problem
 from gzsl_dist.distributed import checkpoint
+from gzsl_dist.distributed.log import log_rank0
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.evaluation.classifier import SoftmaxClassifier
@@ -27,7 +28,6 @@ from gzsl_dist.inference.assemble import assemble
 from gzsl_dist.inference.model import ZeroShotModel
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.monitoring.board import draw, show_result
-from gzsl_dist.monitoring.progress import log_rank0
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.run.metrics import read_metrics
 from gzsl_dist.run.result import Result

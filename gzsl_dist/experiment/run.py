@@ -14,12 +14,12 @@ from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.features import StoredFeatures
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.distributed.choose_strategy import choose_strategy
+from gzsl_dist.distributed.log import log_rank0
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.errors import InputError
 from gzsl_dist.experiment.experiment import Experiment
 from gzsl_dist.experiment.run_directory import locked, open_run_directory
-from gzsl_dist.monitoring.progress import log_rank0
 from gzsl_dist.monitoring.tables import print_result
 from gzsl_dist.planning.shapes import shape_of
 from gzsl_dist.run.files import RunFiles

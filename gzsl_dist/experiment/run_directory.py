@@ -11,9 +11,9 @@ from typing import IO
 from gzsl_dist.config import Config
 from gzsl_dist.config.files import check_run_directory, to_yaml
 from gzsl_dist.distributed import launch_environment
+from gzsl_dist.distributed.log import log_rank0
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.files import atomic_write
-from gzsl_dist.monitoring.progress import log_rank0
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.run.state import lock_run, unwritable
 

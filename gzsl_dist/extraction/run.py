@@ -16,6 +16,7 @@ import numpy as np
 from gzsl_dist.data.dataset import Dataset, FloatArray, summary
 from gzsl_dist.data.store import write_dataset
 from gzsl_dist.data.validation import check_class_table
+from gzsl_dist.distributed.log import log_rank0
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.classes import ClassTable
@@ -26,7 +27,6 @@ from gzsl_dist.extraction.packages import versions
 from gzsl_dist.extraction.part_file import PartFile
 from gzsl_dist.extraction.splits import SplitRule, split_rows
 from gzsl_dist.files import atomic_write, exclusive_lock, read_json_object
-from gzsl_dist.monitoring.progress import log_rank0
 
 TEXT_BATCH = 64
 

@@ -16,17 +16,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from gzsl_dist.distributed.log import duration, log_rank0
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.monitoring.callback import LoopCallback, Training
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_BEFORE_FORECAST = 3.0
-
-
-def log_rank0(processes: DistributedContext, text: str) -> None:
-    """Print a line once for the whole job, in logs with the time of day."""
-    if processes.shows_progress:
-        print(text if sys.stdout.isatty() else f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
 
 class StepProgress:
@@ -80,7 +75,7 @@ class StepProgress:
         log_rank0(
             self._processes,
             f"{self.title}: {self.unit} {step}/{self.steps}, {rate:.2f} {self.unit}s/s, "
-            f"{_duration(left)} left  {numbers}",
+            f"{duration(left)} left  {numbers}",
         )
 
     def __enter__(self) -> StepProgress:
@@ -121,7 +116,7 @@ class TrainingProgress(LoopCallback):
             left = (now - began) / (step - first) * (self._shown.steps - step + self._later)
             log_rank0(
                 self._processes,
-                f"{self._shown.title}: about {_duration(left)} for the steps of all trainings, "
+                f"{self._shown.title}: about {duration(left)} for the steps of all trainings, "
                 "at this rate; evaluations come on top",
             )
             self._later = 0
@@ -142,8 +137,3 @@ def _shown(latest: Mapping[str, float]) -> dict[str, float]:
         for name, short in names.items()
         if name in latest
     }
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from gzsl_dist.distributed.log import duration
 from gzsl_dist.errors import GzslError, PreemptedError
 from gzsl_dist.sweeps.plan import Task
 from gzsl_dist.sweeps.status import status_of
@@ -130,15 +131,6 @@ class LocalRunner:
 def log_of(task: Task) -> Path:
     """Where a task's output goes."""
     return task.directory.parent / "logs" / f"{task.name}.log"
-
-
-def duration(seconds: float) -> str:
-    """Seconds for people."""
-    minutes, rest = divmod(round(max(seconds, 0.0)), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _last_error(log: Path) -> str:

@@ -19,14 +19,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from gzsl_dist.config import Config, is_free_to_differ
 from gzsl_dist.config.nested import flat
+from gzsl_dist.distributed.log import duration, log_rank0
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import DivergedError, InputError
 from gzsl_dist.experiment.run import run
 from gzsl_dist.files import exclusive_lock, read_json_object
-from gzsl_dist.monitoring.progress import log_rank0
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.run.state import is_alive, read_state
-from gzsl_dist.sweeps.run import duration
 from gzsl_dist.sweeps.space import Space, configured, distributions
 from gzsl_dist.sweeps.trials import best_trial, print_trials, told, value_of, write_trials
 from gzsl_dist.training.stop_signal import StopSignal

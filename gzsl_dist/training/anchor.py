@@ -14,13 +14,13 @@ from torch.nn.functional import normalize
 from gzsl_dist.config import Config, ModelSettings
 from gzsl_dist.data.features import BLOCK_ROWS
 from gzsl_dist.data.problem import Problem, Rows
+from gzsl_dist.distributed.log import log_rank0
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import ScoredRows, seen_unseen_curve
 from gzsl_dist.files import atomic_write, read_json_object
 from gzsl_dist.models.anchor import PENALTIES, WIDTHS, Regression, best_left_out, regressions
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.monitoring.progress import log_rank0
 
 MOST_PRODUCTS = 1 << 34
 """Multiplications for each candidate at most; of more rows, so many are taken evenly."""

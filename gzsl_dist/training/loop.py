@@ -14,6 +14,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.config.nested import flat
 from gzsl_dist.data.problem import Problem
 from gzsl_dist.distributed import checkpoint
+from gzsl_dist.distributed.log import log_rank0
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import Strategy
 from gzsl_dist.errors import DivergedError, InterruptedRunError, PreemptedError
@@ -22,7 +23,7 @@ from gzsl_dist.evaluation.selection import validation_figures
 from gzsl_dist.models.networks import Networks
 from gzsl_dist.monitoring.callback import LoopCallback
 from gzsl_dist.monitoring.metric_logger import DiagnosticsLog, MetricLogger
-from gzsl_dist.monitoring.progress import TrainingProgress, log_rank0
+from gzsl_dist.monitoring.progress import TrainingProgress
 from gzsl_dist.monitoring.throughput import Throughput
 from gzsl_dist.run.files import TrainingFiles
 from gzsl_dist.training.callbacks import Training, following, user_callbacks

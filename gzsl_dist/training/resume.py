@@ -12,11 +12,11 @@ from torch import nn
 from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.distributed import checkpoint
+from gzsl_dist.distributed.log import log_rank0
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.distributed.strategies import trained_parameters
 from gzsl_dist.errors import InputError
 from gzsl_dist.monitoring.callback import LoopCallback
-from gzsl_dist.monitoring.progress import log_rank0
 from gzsl_dist.run.files import RunFiles
 
 SHARE = "put it on storage that all machines of the job share"

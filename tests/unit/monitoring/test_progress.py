@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from gzsl_dist.distributed.log import log_rank0
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.monitoring import progress
 
@@ -26,7 +27,7 @@ def advance() -> None:
 
 
 def test_a_log_has_the_time_of_day(capsys: pytest.CaptureFixture[str]) -> None:
-    progress.log_rank0(ALONE, "one line")
+    log_rank0(ALONE, "one line")
     advance()
     said, line = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"\d\d:\d\d:\d\d one line", said)
@@ -37,7 +38,7 @@ def test_a_terminal_shows_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)
     monkeypatch.setenv("COLUMNS", "200")
-    progress.log_rank0(ALONE, "one line")
+    log_rank0(ALONE, "one line")
     advance()
     assert terminal.getvalue().startswith("one line\n")
     assert "steps/s" in terminal.getvalue()
