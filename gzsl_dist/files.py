@@ -72,7 +72,9 @@ def atomic_write(path: Path, content: str | bytes) -> None:
         with atomic_path(path) as partial:
             partial.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); make room, or choose another place"
+        ) from None
 
 
 def exclusive_lock(place: Path, name: str, *, busy: str, remedy: str) -> IO[str]:

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
     if options.action == "merge":
         return _merge(options)
     if len(options.banks) > 1:
-        raise InputError(f"{options.action}: takes one bank, not {len(options.banks)}")
+        raise InputError(f"{options.action}: takes one bank, not {len(options.banks)}; name one")
     bank = options.banks[0]
     if options.action == "info":
         _info(bank, options)

@@ -102,7 +102,9 @@ def only_writer(path: Path, processes: DistributedContext) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             held.append(exclusive_lock(place, str(path), busy=busy, remedy=remedy))
         except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+            raise InputError(
+                f"{path}: cannot be written ({error.strerror}); choose another --out"
+            ) from None
 
     processes.run_on_rank0(take)
     try:

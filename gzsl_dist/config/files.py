@@ -57,7 +57,7 @@ def read_yaml(
         reason = " ".join(str(error).split())
         if "is given twice" in reason:
             raise InputError(f"{what} {path}: {reason}; keep one") from None
-        raise InputError(f"{what} {path}: not {language} ({reason})") from None
+        raise InputError(f"{what} {path}: not {language} ({reason}); correct it") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -100,7 +100,7 @@ def read_run_config(run: Path) -> Config:
         config = Config.model_validate(read_settings(path))
     except ValueError:
         raise InputError(
-            f"{path}: not a configuration written by this version of gzsl_dist.train"
+            f"{path}: not a configuration written by this version of gzsl_dist.train; train again"
         ) from None
     # a run that was moved or copied must not write to the place that it was trained in
     return config.model_copy(update={"run": config.run.model_copy(update={"dir": str(run)})})

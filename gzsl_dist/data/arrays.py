@@ -64,7 +64,7 @@ class Dataset(dataset.Dataset):
                 row cannot be both trained and tested on, no seen or no unseen class.
         """
         if not 0 <= seed < 1 << 63:
-            raise InputError(f"{where}: seed {seed} is not a whole number of 0 or more")
+            raise InputError(f"{where}: seed {seed} is not a whole number of 0 or more; give one")
         number = {label: index for index, label in enumerate(semantics)}
         numbers = _numbers(labels, number, where)
         is_unseen = np.zeros(len(number), dtype=bool)

@@ -83,7 +83,9 @@ def _parquet(path: Path) -> Any:
         return np.stack([table[name].to_numpy() for name in names], axis=1)
     except Exception as error:  # pyarrow raises its own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: not a Parquet file of numbers, or damaged ({reason})") from None
+        raise InputError(
+            f"{path}: not a Parquet file of numbers, or damaged ({reason}); save it again"
+        ) from None
 
 
 def _numpy(path: Path) -> Any:

@@ -248,7 +248,7 @@ def checked_options(settings: TrainSettings) -> dict[str, Any]:
     known = fields.keys() | {field.alias for field in fields.values()}  # such as stage3_...
     for key in zero:
         if key not in known:
-            raise InputError(f"{where}: unknown key zero_optimization.{key}")
+            raise InputError(f"{where}: unknown key zero_optimization.{key}; drop it")
     try:
         DeepSpeedZeroConfig(**zero)
     except ValidationError as error:

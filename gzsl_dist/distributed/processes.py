@@ -189,7 +189,9 @@ def _make_token(name: str, folder: Path) -> str:
     try:
         token.touch()
     except OSError as error:
-        raise InputError(f"{name} {folder}: cannot be written ({error.strerror})") from None
+        raise InputError(
+            f"{name} {folder}: cannot be written ({error.strerror}); choose another"
+        ) from None
     return token.name
 
 

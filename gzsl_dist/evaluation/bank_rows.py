@@ -150,7 +150,9 @@ def bank_rows(
         InputError: the bank lacks unseen classes, or a shard is missing or damaged.
     """
     if reader.info.classes != names:
-        raise InputError(f"{reader.path}: of other classes than the run's data set")
+        raise InputError(
+            f"{reader.path}: of other classes than the run's data set; give a bank of this run"
+        )
     unseen = tuple(names[number] for number in problem.classes[problem.seen_count :])
     lacking = [name for name in unseen if name not in reader.class_counts]
     if lacking:

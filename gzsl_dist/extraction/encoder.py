@@ -159,7 +159,7 @@ def file_sha256(path: Path, option: str) -> str:
                 digest.update(block)
             return digest.hexdigest()
     except OSError as error:
-        raise InputError(f"{option}: {path} cannot be read ({error.strerror})") from None
+        raise InputError(f"{option}: {path} cannot be read ({error.strerror}); check it") from None
 
 
 def ready(module: nn.Module, device: torch.device) -> nn.Module:

@@ -111,7 +111,7 @@ def _transformers(text: str, name: str, device: torch.device, size: int | None) 
     )
     missing = [key for key in info["missing_keys"] if "pooler" not in key]
     if missing:
-        raise InputError(f"--image-encoder {text}: its weights lack {missing[0]}")
+        raise InputError(f"--image-encoder {text}: its weights lack {missing[0]}; give whole ones")
     has_pooler = not info["missing_keys"]
     ready(model, device)
 

@@ -85,7 +85,7 @@ def unlabelled_images(sources: Sequence[Path]) -> list[ImageEntry]:
         else:
             raise InputError(f"{source}: no such file or folder; check the path")
     if not entries:
-        raise InputError(f"{sources[0]}: holds no images")
+        raise InputError(f"{sources[0]}: holds no images; name a folder, table or tar of them")
     return entries
 
 
@@ -149,7 +149,7 @@ def _table_entries(path: Path) -> list[ImageEntry]:
         where = f"{path}: row {number}"
         name, split = str(row["path"] or ""), str(row.get("split") or "")
         if not name or "\0" in name:
-            raise InputError(f"{where} has no path of an image")
+            raise InputError(f"{where} has no path of an image; give it one")
         if split not in ("", "train", "test"):
             raise InputError(f"{where}: split {split!r}; give train, test or nothing")
         place = path.parent / name
@@ -207,13 +207,15 @@ def _tar_label(content: bytes, kind: str, where: str, class_names: Sequence[str]
         if kind == "json":
             value = json.loads(value)["label"]
     except (ValueError, KeyError, TypeError):
-        raise InputError(f"{where}: .{kind} holds no class (JSON: a key label)") from None
+        raise InputError(
+            f"{where}: .{kind} holds no class; write its name there (JSON: under label)"
+        ) from None
     text = check_label(value, where)
     if text.isdecimal() and text not in class_names:
         if int(text) >= len(class_names):
             raise InputError(
                 f"{where}: class number {text}, but the class file has {len(class_names)} classes "
-                "(numbers count from 0)"
+                "(numbers count from 0); correct it"
             )
         return class_names[int(text)]
     return text

@@ -43,9 +43,11 @@ def read_table(path: Path, *, needs: tuple[str, ...]) -> list[dict[str, Any]]:
         raise
     except Exception as error:  # pyarrow and json raise their own
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: damaged, or not what its ending says ({reason})") from None
+        raise InputError(
+            f"{path}: damaged, or not what its ending says ({reason}); save it again"
+        ) from None
     if not rows:
-        raise InputError(f"{path}: holds no rows")
+        raise InputError(f"{path}: holds no rows; give each a line")
     for name in needs:
         if name not in rows[0]:
             raise InputError(

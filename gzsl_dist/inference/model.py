@@ -269,7 +269,9 @@ def load_model(path: str | Path) -> ZeroShotModel:
             f"{file}: no such file; name a run directory or an exported model"
         ) from None
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{file}: damaged, or no safetensors file ({error})") from None
+        raise InputError(
+            f"{file}: damaged, or no safetensors file ({error}); export it again"
+        ) from None
     try:
         values = json.loads(header or "")
         if values.get("format_version") != FORMAT_VERSION:

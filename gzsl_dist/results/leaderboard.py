@@ -61,13 +61,19 @@ def read_entries(files: Sequence[Path]) -> list[Entry]:
                 if named.runs and (named.data, named.name) not in taken:
                     entries.append((file.stem, named))
         except OSError as error:
-            raise InputError(f"{file}: cannot be read ({error.strerror})") from None
+            raise InputError(
+                f"{file}: cannot be read ({error.strerror}); give files that "
+                "gzsl_dist.sweep collect --out FILE.json wrote"
+            ) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(
-                f"{file}: not what gzsl_dist.sweep collect --out FILE.json writes ({error})"
+                f"{file}: not what gzsl_dist.sweep collect --out FILE.json writes ({error}); "
+                "make it again"
             ) from None
     if not entries:
-        raise InputError(f"{', '.join(map(str, files))}: no run is in them")
+        raise InputError(
+            f"{', '.join(map(str, files))}: no run is in them; give files with finished runs"
+        )
     return entries
 
 

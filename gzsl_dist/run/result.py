@@ -110,4 +110,6 @@ class Result:
         try:
             return cls(**{name: values[name] for name in known})
         except TypeError:
-            raise InputError(f"{path}: not a result of this version of gzsl_dist.train") from None
+            raise InputError(
+                f"{path}: not a result of this version of gzsl_dist.train; train again"
+            ) from None

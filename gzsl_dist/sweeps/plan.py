@@ -114,7 +114,7 @@ def read_sweep(path: Path) -> list[Task]:
         raise InputError(f"sweep file {path}: {min(both)} is in settings and in grid; drop one")
     seeds = sorted({seed for seed in file.seeds if file.seeds.count(seed) > 1})
     if seeds:
-        raise InputError(f"sweep file {path}: seeds: {seeds[0]} stands there twice")
+        raise InputError(f"sweep file {path}: seeds: {seeds[0]} stands there twice; drop one")
 
     folder = Path(file.dir or f"runs/sweeps/{path.stem}")
     parser = argparse.ArgumentParser(allow_abbrev=False)
@@ -148,7 +148,10 @@ def read_sweep(path: Path) -> list[Task]:
             )
     unknown = set(file.points if isinstance(file.points, dict) else ()) - {t.method for t in tasks}
     if unknown:
-        raise InputError(f"sweep file {path}: points.{min(unknown)}: no such method in this sweep")
+        raise InputError(
+            f"sweep file {path}: points.{min(unknown)}: no such method in this "
+            "sweep; name one of its own"
+        )
     if len({task.searches for task in tasks}) > 1:
         raise InputError(
             f"sweep file {path}: evaluation.final is true in some tasks only; search settings and "

@@ -111,6 +111,7 @@ def callback_classes(names: Sequence[str]) -> list[type[Callback]]:
             ) from error
         if not (isinstance(found[-1], type) and issubclass(found[-1], Callback)):
             raise InputError(
-                f"train.callbacks {name}: is no subclass of gzsl_dist.training.callbacks.Callback"
+                f"train.callbacks {name}: is no subclass of gzsl_dist.training.callbacks.Callback; "
+                "derive it from that"
             )
     return found

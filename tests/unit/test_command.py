@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
+import gzsl_dist
 from gzsl_dist import command
 from gzsl_dist.errors import DivergedError, InputError, OtherProcessError, PreemptedError
 
@@ -139,3 +142,29 @@ def test_hyphens_and_underscores_in_options_are_the_same() -> None:
     given = ["--train.batch-size", "3", "--per_class=4-5_6", "--run.dir", "a-b_c"]
     found = vars(parser.parse_args(given))
     assert found == {"train.batch_size": "3", "per_class": "4-5_6", "run": Path("a-b_c")}
+
+
+PACKAGE = Path(gzsl_dist.__file__).parent
+REMEDY = re.compile(
+    r";|\b(give|use|check|name|choose|see|must|needs?|needed|install|make|save|delete|leave|drop|"
+    r"add|set|python -m|did you mean|refused|pip|only|finish|put|or)\b"
+)
+
+
+def test_a_refusal_says_what_to_do() -> None:
+    """By its words; one that ends with another message or a hint may have them there."""
+    found = []
+    for path in PACKAGE.glob("**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.Raise(exc=ast.Call(func=ast.Name(id="InputError"), args=[message, *_])):
+                    if isinstance(message, ast.JoinedStr):
+                        parts = message.values
+                    elif isinstance(message, ast.Constant):
+                        parts = [message]
+                    else:
+                        continue
+                    text = "".join(str(p.value) for p in parts if isinstance(p, ast.Constant))
+                    if isinstance(parts[-1], ast.Constant) and not REMEDY.search(text):
+                        found.append(f"{path}:{node.lineno}: {text}")
+    assert not found, "\n".join(found)
