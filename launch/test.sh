@@ -20,5 +20,6 @@ if [ "${1:-}" = --fast ]; then
     several=(tests/distributed/test_{gradients,strategies,processes,bank,classifier}.py)
     set -- tests/unit "${several[@]}" "$@"
 fi
-# in the order of the tree, so that the long tests of tests/distributed come first
-exec pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=25 "$@"
+# In the order of the tree, so that the long tests of tests/distributed come first. Three workers on
+# two cores: tests wait for Slurm, for launchers and for peers of killed processes; others run then.
+exec pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=25 "$@"

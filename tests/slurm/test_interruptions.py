@@ -151,7 +151,7 @@ def test_a_node_dies(user: User, undisturbed: Path) -> None:
 
 def test_a_cancelled_job_is_not_requeued(user: User) -> None:
     directory = user.clone / "runs" / "cancelled"
-    job = user.sbatch("-c", 2, DIGITS, *LONG, "--run.dir", "runs/cancelled")
+    job = user.sbatch(DIGITS, *LONG, "--run.dir", "runs/cancelled")
     wait_for_steps(user, job, directory)
     user.slurm.slurm("scancel", job)
     assert user.slurm.wait(job)["JobState"] == "CANCELLED"
@@ -161,7 +161,7 @@ def test_a_cancelled_job_is_not_requeued(user: User) -> None:
 def test_requeues_are_limited(user: User) -> None:
     """And a signal to the trainers alone, as --signal without B: sends it, works as well."""
     directory = user.clone / "runs" / "often"
-    job = user.sbatch("-c", 2, DIGITS, *LONG, "--run.dir", "runs/often", GZSL_MAX_REQUEUES="0")
+    job = user.sbatch(DIGITS, *LONG, "--run.dir", "runs/often", GZSL_MAX_REQUEUES="0")
     wait_for_steps(user, job, directory)
     user.slurm.slurm("scancel", "--signal=USR1", job)
     ended = user.slurm.wait(job)
@@ -171,7 +171,7 @@ def test_requeues_are_limited(user: User) -> None:
 
 def test_a_limit_that_is_too_short_is_no_loop(user: User) -> None:
     """Warned before its first step, twice: the second time it says why, and stays down."""
-    given = ("--time=3", "-c", 2, "cluster/train.sbatch", "--config", "configs/digits.yaml")
+    given = ("--time=3", "cluster/train.sbatch", "--config", "configs/digits.yaml")
     job = user.sbatch(*given, *LONG, "--run.dir", "runs/short")
     for start in (1, 2):
         wait_until(lambda start=start: f"start {start}:" in user.log(job), lambda: user.log(job))
@@ -182,7 +182,7 @@ def test_a_limit_that_is_too_short_is_no_loop(user: User) -> None:
 
 
 def test_a_finished_run_is_measured_and_synthesized_in_jobs(user: User) -> None:
-    job = user.sbatch("-c", 2, "cluster/train.sbatch", *TINY, "--run.dir", "runs/any")
+    job = user.sbatch("cluster/train.sbatch", *TINY, "--run.dir", "runs/any")
     assert user.slurm.wait(job)["JobState"] == "COMPLETED", user.log(job)
     bank = ("--run", "runs/any", "--out", "any.h5", "--per-class", 20)
     job = user.sbatch("-c", 2, "cluster/synthesize.sbatch", *bank)

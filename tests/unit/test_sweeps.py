@@ -373,8 +373,8 @@ def test_a_sweep_here_stops_goes_on_and_tells_failures(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(
         base(tmp_path, methods="[wgan]", seeds="[0, 1]",
-             settings="{train.steps: 1500, train.batch_size: 16, log.every: 5, "
-             "evaluation.calibration: none}")
+             settings="{train.steps: 1500, train.batch_size: 16, train.critic_steps: 1, "
+             "log.every: 5, evaluation.calibration: none}")
     )  # fmt: skip
     process = subprocess.Popen(
         command("run", file, "--jobs", 2), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
