@@ -14,7 +14,6 @@ from gzsl_dist.baselines.ridge import ridge
 from gzsl_dist.config import Config
 from gzsl_dist.config.presets import BASELINES
 from gzsl_dist.data.dataset import Dataset
-from gzsl_dist.data.memory import fits_in_memory
 from gzsl_dist.data.problem import Problem, Rows, selection_problem
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.metrics import ScoredRows, measure
@@ -25,9 +24,6 @@ from gzsl_dist.run.selection import Selection
 
 MOST_CLASSES = 1000
 """Of a baseline that is measured beside every run: more take longer than seconds."""
-
-VALUE_BYTES = 20
-"""Of a feature while a baseline is fitted: float32, and twice float64."""
 
 
 def choose_penalties(dataset: Dataset, config: Config, path: Path | None) -> Selection:
@@ -85,15 +81,13 @@ def measured_baseline(dataset: Dataset, problem: Problem, config: Config) -> dic
     """``method``, U, S, H, T1 and AUSUC of `evaluation.baseline` on a problem's test rows.
 
     Its penalties and calibration factor come from validation classes as its own run's do. None
-    where a run is of a baseline itself, of too many classes or too few for validation classes,
-    of more rows than fit in memory, or without test rows.
+    where a run is of a baseline itself, of too many classes or too few for validation classes, or
+    without test rows.
     """
     method = config.evaluation.baseline
     if method == "none" or config.method in BASELINES or not problem.is_measured:
         return None
-    rows = max(len(problem.train), len(problem.seen) + len(problem.unseen))
-    size = VALUE_BYTES * rows * problem.feature_dim
-    if len(problem.classes) > MOST_CLASSES or not fits_in_memory(size):
+    if len(problem.classes) > MOST_CLASSES:
         return None
     evaluation = config.evaluation.model_copy(update={"calibration": "validation"})
     settings = config.model_copy(update={"method": method, "evaluation": evaluation})

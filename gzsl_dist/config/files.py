@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from gzsl_dist.config import yaml_text
-from gzsl_dist.config.nested import flat, nested
+from gzsl_dist.config.nested import differences, nested
 from gzsl_dist.config.sizes import left_to_size
-from gzsl_dist.config.tree import Config, is_free_to_differ
+from gzsl_dist.config.tree import Config
 from gzsl_dist.errors import InputError
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.run.state import lock_run
@@ -121,14 +121,8 @@ def check_run_directory(directory: Path, config: Config) -> None:
                 f"config.yaml; {remedy}"
             )
         return
-    ours, theirs = flat(config.model_dump()), flat(read_run_config(directory).model_dump())
-    different = [
-        f"{name} = {theirs.get(name)}, not {value}"
-        for name, value in ours.items()
-        if theirs.get(name) != value and not is_free_to_differ(name)
-    ]
-    if different:
-        told = "; ".join(different)
+    told = differences(config.decisive, read_run_config(directory).decisive)
+    if told:
         raise InputError(f"run directory {directory} holds a run with {told}; {remedy}")
 
 

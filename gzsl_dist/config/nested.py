@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -35,6 +36,15 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             result[prefix + key] = value
     return result
+
+
+def differences(asked: Mapping[str, Any], held: Mapping[str, Any]) -> str:
+    """What is held otherwise than it is asked for, for people; empty where all is alike."""
+    return "; ".join(
+        f"{name} = {held.get(name)}, not {asked.get(name)}"
+        for name in {**asked, **held}
+        if asked.get(name) != held.get(name)
+    )
 
 
 def nested(values: dict[str, Any]) -> dict[str, Any]:

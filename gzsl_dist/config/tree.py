@@ -16,7 +16,7 @@ from gzsl_dist.config.data import DataSettings, RunSettings
 from gzsl_dist.config.evaluation import EvaluationSettings
 from gzsl_dist.config.loss import BROKEN, LOSSES, LossSettings
 from gzsl_dist.config.model import ModelSettings
-from gzsl_dist.config.nested import fill
+from gzsl_dist.config.nested import fill, flat
 from gzsl_dist.config.presets import PRESETS
 from gzsl_dist.config.section import Section
 from gzsl_dist.config.train import CheckpointSettings, LogSettings, TrainSettings
@@ -123,6 +123,12 @@ class Config(Section):
                 "evaluation.selection or .calibration to validation"
             )
         return self
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """By dotted name, the settings that decide what a run computes."""
+        settings = flat(self.model_dump())
+        return {name: value for name, value in settings.items() if not is_free_to_differ(name)}
 
     @property
     def run_dir(self) -> Path:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gzsl_dist.config import Config, is_free_to_differ
+from gzsl_dist.config import Config
 from gzsl_dist.config.files import read_run_config
 from gzsl_dist.config.nested import flat
 from gzsl_dist.errors import InputError
@@ -66,8 +66,8 @@ class FinishedRun(Run):
         """Settings that decide what it computes, but for its seed and where its data lie."""
         return {
             name: value
-            for name, value in sorted(self.settings.items())
-            if not is_free_to_differ(name) and name not in ("train.seed", "data.path")
+            for name, value in sorted(self.config.decisive.items())
+            if name not in ("train.seed", "data.path")
         }
 
     @property

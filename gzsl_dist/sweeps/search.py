@@ -17,8 +17,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from gzsl_dist.config import Config, is_free_to_differ
-from gzsl_dist.config.nested import flat
+from gzsl_dist.config import Config
+from gzsl_dist.config.nested import differences
 from gzsl_dist.distributed.log import duration, log_rank0
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.errors import DivergedError, InputError
@@ -103,18 +103,16 @@ class Search:
                 storage=storage, study_name=method, direction="maximize", load_if_exists=True
             )
             self.studies[method] = study
-            settings = flat(base.model_dump())
-            asked = {name: str(v) for name, v in settings.items() if not is_free_to_differ(name)}
+            asked = {name: str(value) for name, value in base.decisive.items()}
             asked |= {f"space {name}": str(what) for name, what in self.space[method].items()}
             held = study.user_attrs.get("asked")
             if held is None:
                 study.set_user_attr("asked", asked)
-            for name in asked | (held or asked):
-                if held is not None and asked.get(name) != held.get(name):
-                    raise InputError(
-                        f"{self.folder} holds a search of {method} with {name} = {held.get(name)}, "
-                        f"not {asked.get(name)}; use another --run.dir, or delete it"
-                    )
+            if different := differences(asked, held or asked):
+                raise InputError(
+                    f"{self.folder} holds a search of {method} with {different}; use another "
+                    "--run.dir, or delete it"
+                )
 
     def claim(self) -> Claimed | None:
         """A trial for this job alone: one that a job left unfinished, else a new one.
