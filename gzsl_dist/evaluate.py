@@ -1,4 +1,4 @@
-"""Measure a trained run on the official test rows: ``python -m gzsl_dist.evaluate``."""
+"""Measure a trained run on the test rows: ``python -m gzsl_dist.evaluate``."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class Problem:
 
 
 def final_problem(dataset: Dataset, config: Config) -> Problem:
-    """Train on all seen classes (``trainval``), measure on the official test rows.
+    """Train on all seen classes (``trainval``), measure on the test rows.
 
     Args:
         dataset: the data.
@@ -126,7 +126,7 @@ def final_problem(dataset: Dataset, config: Config) -> Problem:
         seen=splits["test_seen"],
         unseen=splits["test_unseen"],
         unseen_classes=dataset.unseen_classes,
-        note="official test rows",
+        note="test rows of the data set",
     )
 
 
@@ -189,7 +189,8 @@ def _validation_classes(dataset: Dataset, folds: int, seed: int, fold: int) -> t
             f"{len(seen)} seen classes, too few for so many disjoint sets; use fewer"
         )
     if len(published) and fold == 0:
-        return published, "validation classes of the data file"
+        how = dataset.origin.get("split", {}).get("validation_classes")
+        return published, "validation classes of the data set" + (f", {how}" if how else "")
     place = fold - bool(len(published))
     order = permutation(seed, Stream.SPLIT, 0, len(free))
     note = f"{count} validation classes drawn from the {len(free)} seen ones by seed {seed}"

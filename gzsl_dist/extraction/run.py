@@ -210,8 +210,18 @@ def _assemble(
         kept = [row for row in range(part.rows) if row not in part.bad]
         features, entries = features[kept], [entries[row] for row in kept]
     labels, splits = split_rows(entries, job.table, job.rule, strict=job.strict)
-    missing = [] if "val" in splits else ["no validation classes; a draw replaces them"]
-    rule = asdict(job.rule)
+    missing, rule = [], asdict(job.rule)
+    by_seed = f"drawn by seed {job.rule.seed}"
+    if any(not entries[row].split for row in splits["test_seen"]):
+        rule["test_seen"] = f"{job.rule.held_out:g} of each class {by_seed}"
+        missing.append(f"test rows of seen classes: {rule['test_seen']}")
+    if "val" not in splits:
+        missing.append("no validation classes; a draw replaces them")
+    elif "val" in job.table.splits:
+        rule["validation_classes"] = "named by the class file"
+    else:
+        rule["validation_classes"] = by_seed
+        missing.append(f"validation classes: {by_seed}")
     rule["unseen"] = "listed" if job.rule.unseen is not None else "by the class file and the images"
     text_record = None if texts is None else texts.record() | {"template": job.table.template}
     return Dataset(

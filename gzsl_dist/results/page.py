@@ -31,8 +31,8 @@ def html_report(groups: Sequence[Finished]) -> str:
     return _page(
         "report.html",
         title=f"Generalized zero-shot learning: {methods} on {data}",
-        intro=f"{runs} run{'s' if runs > 1 else ''} on {data}. Figures are of the official test "
-        "rows, measured once, after the end of training.",
+        intro=f"{runs} run{'s' if runs > 1 else ''} on {data}. Figures are of the test rows, "
+        "measured once, after the end of training.",
         notes=notes(groups),
         groups=groups,
         each=each,

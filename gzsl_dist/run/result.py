@@ -22,7 +22,7 @@ def absence(figures: Container[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Figures on the official test rows; accuracies are fractions.
+    """Figures on the test rows; accuracies are fractions.
 
     A figure is None, and not in the file, where the test rows that it is of are not there.
 

@@ -13,7 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gzsl_dist.data.dataset import Dataset
+from gzsl_dist.config import Config
+from gzsl_dist.data.dataset import Dataset, summary
+from gzsl_dist.data.problem import selection_problem
 from gzsl_dist.data.store import read_dataset
 from gzsl_dist.extract import main
 from gzsl_dist.extraction.classes import read_classes
@@ -48,6 +50,9 @@ def test_a_folder_and_words(tmp_path: Path) -> None:
     assert "torch" in record["versions"]
     assert data.origin["text_encoder"]["template"] == "a photo of a {name}. {description}"
     assert data.origin["split"]["seed"] == 0
+    note = selection_problem(data, Config()).note
+    assert note == "validation classes of the data set, drawn by seed 0"
+    assert "test rows of seen classes: 0.2 of each class drawn by seed 0" in summary(data)
 
 
 def test_tables_tars_and_workers_give_the_same_rows(tmp_path: Path) -> None:
@@ -112,6 +117,9 @@ def test_splits_of_tables(tmp_path: Path) -> None:
     data = extract(tmp_path, [str(tmp_path / "rows.csv"), *arguments[1:]])
     assert len(data.splits["test_seen"]) == 2 * 5
     assert set(data.labels[data.splits["val"]]) == {CLASSES.index("fox")}
+    note = selection_problem(data, Config()).note
+    assert note == "validation classes of the data set, named by the class file"
+    assert data.missing == ()  # nothing was drawn
 
 
 def test_attributes_and_several_descriptions(tmp_path: Path) -> None:
