@@ -135,21 +135,6 @@ def _report_outcome(error: GzslError) -> None:
         tell(str(failure))
 
 
-def add_class_arguments(parser: argparse.ArgumentParser) -> None:
-    """``--add-classes``, ``--add-class`` and ``--text-encoder``."""
-    parser.add_argument(
-        "--add-classes", type=Path, metavar="NEW",
-        help="new classes: .csv with lines name,value,... or .mat with att and allclasses_names",
-    )  # fmt: skip
-    parser.add_argument(
-        "--add-class", action="append", default=[], metavar="NAME: TEXT",
-        help="a new class in words, as often as there are; encoded as those of the training were",
-    )  # fmt: skip
-    parser.add_argument(
-        "--text-encoder", metavar="KIND:NAME", help="where the recorded one lies elsewhere now"
-    )
-
-
 def run_command(main: Callable[[list[str]], int], arguments: list[str]) -> NoReturn:
     """Run a command and exit with its code; failures are told once for the whole job."""
     silent = False

@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from gzsl_dist.command import CommandParser, add_class_arguments, add_run_argument, run_command
+from gzsl_dist.command import CommandParser, add_run_argument, run_command
+from gzsl_dist.inference.arguments import add_class_arguments
 
 
 def main(arguments: list[str]) -> int:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gzsl_dist.command import CommandParser, positive_integer, run_command, whole_number
+from gzsl_dist.extraction.kinds import image_kind, text_kind
 
 if TYPE_CHECKING:
     from gzsl_dist.extraction.run import Extraction
@@ -35,10 +36,13 @@ def main(arguments: list[str]) -> int:
         "--classes", required=True, type=Path, metavar="FILE",
         help="table with the column name; description, split and attributes where there are any",
     )  # fmt: skip
-    parser.add_argument("--image-encoder", required=True, metavar="KIND:NAME", help="see above")
     parser.add_argument(
-        "--text-encoder", metavar="KIND:NAME", help="see above; without one, attributes alone"
+        "--image-encoder", required=True, type=image_kind, metavar="KIND:NAME", help="see above"
     )
+    parser.add_argument(
+        "--text-encoder", type=text_kind, metavar="KIND:NAME",
+        help="see above; without one, attributes alone",
+    )  # fmt: skip
     parser.add_argument("--out", required=True, type=Path, help="HDF5 file to write")
     parser.add_argument(
         "--template", help='text of a class, such as "a photo of a {name}. {description}"'

@@ -25,12 +25,13 @@ from typing import TYPE_CHECKING
 
 from gzsl_dist.command import (
     CommandParser,
-    add_class_arguments,
     add_run_argument,
     positive_integer,
     run_command,
 )
 from gzsl_dist.errors import InputError
+from gzsl_dist.extraction.kinds import image_kind
+from gzsl_dist.inference.arguments import add_class_arguments, picture_path
 
 if TYPE_CHECKING:
     from gzsl_dist.data.features import Features
@@ -62,18 +63,22 @@ def main(arguments: list[str]) -> int:
     )  # fmt: skip
     add_class_arguments(parser)
     parser.add_argument(
-        "--image-encoder", metavar="KIND:NAME", help="where the recorded one lies elsewhere now"
-    )
+        "--image-encoder", type=image_kind, metavar="KIND:NAME",
+        help="where the recorded one lies elsewhere now",
+    )  # fmt: skip
     parser.add_argument(
         "--skip-bad", action="store_true", help="list images that cannot be read, and skip them"
     )
     parser.add_argument(
-        "--montage", type=Path, metavar="FILE.png", help="a sheet of images and their classes"
-    )
+        "--montage", type=picture_path, metavar="FILE.png",
+        help="a sheet of images and their classes",
+    )  # fmt: skip
     parser.add_argument(
         "--top", type=positive_integer, default=3, help="classes listed for an image [3]"
     )
     options = parser.parse_args(arguments)
+    if options.montage is not None and not options.images:
+        raise InputError("--montage shows images; give --images")
 
     from gzsl_dist.files import atomic_write
     from gzsl_dist.inference.files import read_features, read_names
@@ -85,8 +90,6 @@ def main(arguments: list[str]) -> int:
     model = load_model(options.run)
     features: Features
     entries: list[ImageEntry] = []
-    if options.montage is not None and not options.images:
-        raise InputError("--montage shows images; give --images")
     if options.images:
         entries, features = _encoded(model, options)
     else:

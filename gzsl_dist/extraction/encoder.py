@@ -94,21 +94,6 @@ def unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return found
 
 
-def kind_and_name(text: str, kinds: tuple[str, ...], option: str) -> tuple[str, str]:
-    """Split ``KIND:NAME``.
-
-    Raises:
-        InputError: the kind is none of these, or the name is missing.
-    """
-    kind, _, name = text.partition(":")
-    if kind not in kinds or not name:
-        raise InputError(
-            f"{option} {text!r}: give KIND:NAME, where KIND is {', '.join(kinds[:-1])} or "
-            f"{kinds[-1]}"
-        )
-    return kind, name
-
-
 def function_named(text: str, option: str) -> Callable[..., Any]:
     """The function that ``python:package.module:function`` names.
 

@@ -16,11 +16,11 @@ from gzsl_dist.extraction.encoder import (
     ImageEncoder,
     file_sha256,
     function_named,
-    kind_and_name,
     loaded,
     ready,
     torch_and,
 )
+from gzsl_dist.extraction.kinds import IMAGE_KINDS, kind_and_name
 from gzsl_dist.extraction.packages import import_package, versions
 from gzsl_dist.extraction.preprocessing import Preprocessing
 from gzsl_dist.models.fingerprint import fingerprint
@@ -30,14 +30,14 @@ def image_encoder(text: str, device: torch.device, size: int | None = None) -> I
     """Load an image encoder.
 
     Args:
-        text: ``KIND:NAME``; the kinds are those of `KINDS`.
+        text: ``KIND:NAME``; the kinds are those of `IMAGE_KINDS`.
         device: where it computes.
         size: side of the square image, for kinds without preprocessing of their own.
 
     Raises:
         InputError: unknown kind or name, a package that is missing, weights that cannot be loaded.
     """
-    kind, name = kind_and_name(text, tuple(KINDS), "--image-encoder")
+    kind, name = kind_and_name(text, IMAGE_KINDS, "--image-encoder")
     if size is not None and kind not in ("torchscript", "onnx"):
         raise InputError(f"--image-size: {kind} brings its own preprocessing; leave it out")
     found: ImageEncoder = loaded(

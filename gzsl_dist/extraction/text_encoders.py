@@ -13,12 +13,12 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.encoder import (
     TextEncoder,
     function_named,
-    kind_and_name,
     loaded,
     ready,
     torch_and,
 )
 from gzsl_dist.extraction.image_encoders import open_clip_model
+from gzsl_dist.extraction.kinds import TEXT_KINDS, kind_and_name
 from gzsl_dist.extraction.packages import import_package
 from gzsl_dist.models.fingerprint import fingerprint
 
@@ -27,13 +27,13 @@ def text_encoder(text: str, device: torch.device) -> TextEncoder:
     """Load a text encoder.
 
     Args:
-        text: ``KIND:NAME``; the kinds are those of `KINDS`.
+        text: ``KIND:NAME``; the kinds are those of `TEXT_KINDS`.
         device: where it computes.
 
     Raises:
         InputError: unknown kind or name, a package that is missing, weights that cannot be loaded.
     """
-    kind, name = kind_and_name(text, tuple(KINDS), "--text-encoder")
+    kind, name = kind_and_name(text, TEXT_KINDS, "--text-encoder")
     found: TextEncoder = loaded(f"--text-encoder {text}", lambda: KINDS[kind](text, name, device))
     return found
 

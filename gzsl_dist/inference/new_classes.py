@@ -30,7 +30,7 @@ def model_with_classes(model: ZeroShotModel, options: argparse.Namespace) -> Zer
 
     Args:
         model: of the run.
-        options: ``run`` and those of `gzsl_dist.command.add_class_arguments`.
+        options: ``run`` and those of `gzsl_dist.inference.arguments.add_class_arguments`.
 
     Raises:
         InputError: they cannot be read, are known already, or the run is a model alone.
@@ -44,12 +44,7 @@ def model_with_classes(model: ZeroShotModel, options: argparse.Namespace) -> Zer
         names, semantics = read_new_classes(options.add_classes)
         parts.append(semantics)
     if options.add_class:
-        rows = []
-        for text in options.add_class:
-            name, _, description = (part.strip() for part in text.partition(":"))
-            if not name or not description:
-                raise InputError(f'--add-class {text!r}: write "NAME: TEXT"')
-            rows.append({"name": name, "description": description})
+        rows = options.add_class
         parts.append(encode_classes(model.card.origin, rows, "--add-class", options.text_encoder))
         names += tuple(row["name"] for row in rows)
     if len({part.shape[1] for part in parts}) > 1:
