@@ -181,7 +181,7 @@ def predictions(
             block = np.asarray(features[start : start + BLOCK_ROWS])
         except OSError as error:  # a damaged chunk of an HDF5 file
             raise InputError(
-                f"features cannot be read from row {start} on ({error}); save them again"
+                f"features cannot be read from row {start} (from 0) on ({error}); save them again"
             ) from None
         probabilities = model.predict_proba(block)
         order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
@@ -28,7 +29,7 @@ def validate(dataset: Dataset, where: str | None = None) -> None:
     where = where or f"data set {dataset.name}"
     _check_shapes(dataset, where)
     if isinstance(dataset.features, np.ndarray):  # on disk, they were checked when written
-        _check_finite(dataset.features, "features", ("row", "rows"), where)
+        _check_finite(dataset.features, "features", "rows", "row {} (from 0)".format, where)
         _check_range(dataset.features, where)
     check_class_table(dataset, where)
     count = len(dataset.classes)
@@ -37,7 +38,7 @@ def validate(dataset: Dataset, where: str | None = None) -> None:
         row = int(np.flatnonzero(outside)[0])
         raise InputError(
             f"{where}: {outside.sum()} labels are outside the {count} classes, the first at row "
-            f"{row + 1}; every label needs semantics"
+            f"{row} (from 0); every label needs semantics"
         )
     _check_splits(dataset, where)
     _check_classes(dataset, where)
@@ -51,7 +52,8 @@ def check_class_table(dataset: Dataset, where: str) -> None:
         InputError: a name is empty or taken twice; a vector has NaN, no length, or is another's.
     """
     _check_names(dataset, where)
-    _check_finite(dataset.semantics, "semantics", ("class", "classes"), where)
+    names = [f"class {name!r}" for name in dataset.classes]
+    _check_finite(dataset.semantics, "semantics", "classes", names.__getitem__, where)
     _check_lengths(dataset, where)
     _check_semantics(dataset, where)
 
@@ -96,15 +98,17 @@ def _check_names(dataset: Dataset, where: str) -> None:
         first[name] = number
 
 
-def _check_finite(array: np.ndarray, part: str, units: tuple[str, str], where: str) -> None:
+def _check_finite(
+    array: np.ndarray, part: str, units: str, name: Callable[[int], str], where: str
+) -> None:
     if np.isfinite(array.sum(dtype=np.float64)):
         return
     bad = ~np.isfinite(array).all(axis=1)
     if bad.any():
-        first = int(np.flatnonzero(bad)[0]) + 1
+        first = name(int(np.flatnonzero(bad)[0]))
         raise InputError(
             f"{where}: {part} have NaN or infinite values (in float32) in {bad.sum()} of "
-            f"{len(bad)} {units[1]}, the first is {units[0]} {first}; repair or drop them"
+            f"{len(bad)} {units}, the first is {first}; repair or drop them"
         )
 
 
@@ -157,7 +161,7 @@ def _check_splits(dataset: Dataset, where: str) -> None:
         if len(both):
             raise InputError(
                 f"{where}: splits {one} and {other} overlap in {len(both)} rows, the first is row "
-                f"{both[0] + 1}; a row belongs to one of them"
+                f"{both[0]} (from 0); a row belongs to one of them"
             )
 
 

@@ -56,7 +56,8 @@ def read_classes(path: Path, template: str | None, *, with_texts: bool) -> Class
     """
     rows = read_table(path, needs=("name",))
     names = tuple(
-        check_label(row["name"], f"{path}: class {number}") for number, row in enumerate(rows, 1)
+        check_label(row["name"], f"{path}: row {number} (from 0)")
+        for number, row in enumerate(rows)
     )
     check_unique(names, path)
     described = any(_is_description(column) for column in rows[0])

@@ -48,7 +48,8 @@ def read_tables(
     semantics, marks = _classes(classes, names)
     table = read_table(rows, needs=("label",))
     labels = [
-        check_label(row["label"], f"{rows}: row {number}") for number, row in enumerate(table, 1)
+        check_label(row["label"], f"{rows}: row {number} (from 0)")
+        for number, row in enumerate(table)
     ]
     if strange := [label for label in labels if label not in semantics]:
         raise InputError(

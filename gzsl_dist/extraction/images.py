@@ -145,8 +145,8 @@ def _inside(path: Path, root: Path) -> None:
 def _table_entries(path: Path) -> list[ImageEntry]:
     root = path.parent.resolve()
     entries = []
-    for number, row in enumerate(read_table(path, needs=("path", "label")), start=1):
-        where = f"{path}: row {number}"
+    for number, row in enumerate(read_table(path, needs=("path", "label"))):
+        where = f"{path}: row {number} (from 0)"
         name, split = str(row["path"] or ""), str(row.get("split") or "")
         if not name or "\0" in name:
             raise InputError(f"{where} has no path of an image; give it one")

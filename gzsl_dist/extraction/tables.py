@@ -74,11 +74,11 @@ def _rows(path: Path) -> list[dict[str, Any]]:
         text.splitlines(keepends=True), delimiter="\t" if kind == ".tsv" else ",", strict=True
     )
     rows = list(reader)
-    for number, row in enumerate(rows, start=2):
+    for number, row in enumerate(rows):
         if None in row or None in row.values():
             raise InputError(
-                f"{path}: row {number} has more or fewer values than the header has columns; "
-                "quote values that hold a comma"
+                f"{path}: row {number} (from 0) has more or fewer values than the header has "
+                "columns; quote values that hold a comma"
             )
     return rows
 

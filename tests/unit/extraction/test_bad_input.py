@@ -128,7 +128,7 @@ CASES: dict[str, tuple[Callable[[Path], list[str]], str]] = {
         "classes 'yak' and 'yak_' have the same semantics",
     ),
     "a comma without quotes": (
-        _edit(lambda old: [*old, "rat,A rat, grey."]), "row 9 has more or fewer values",
+        _edit(lambda old: [*old, "rat,A rat, grey."]), "row 7 (from 0) has more or fewer",
     ),
     "equal texts": (
         lambda folder: ["--template", "an animal"], "all classes have the same semantics",
