@@ -3,12 +3,11 @@
 # shellcheck disable=SC2154  # job.sh sets what is read here
 
 dry_run() { # ARGUMENTS: what would run, and what is missing; ends the script
-    local missing=() run_dir="" reply
+    local missing=() run_dir=""
     grep '^#SBATCH' "$script" | sed 's/^#SBATCH/sbatch      /'
     echo "environment  $environment"
     if [ -n "$install" ]; then
-        missing+=("an environment with gzsl_dist: bash launch/quickstart.sh makes $environment; else \
-the job makes it, which needs a network")
+        : # `verdict` says so
     elif ask_gzsl gzsl_dist.job "${arguments[@]}"; then
         run_dir="$answer"
     else
@@ -17,6 +16,13 @@ the job makes it, which needs a network")
     echo "run          ${run_dir:-unknown}"
     echo "a node runs  $processes process(es), by this machine; in a job one for each GPU, else CPU"
     echo "command      ${launch[*]} $*${run_dir:+ --run.dir $run_dir}"
+    verdict
+}
+
+verdict() { # ends a dry run: what of `missing`, environment, Slurm and log is missing, last of all
+    local reply
+    [ -z "$install" ] || missing+=("an environment with gzsl_dist: bash launch/quickstart.sh makes \
+$environment; else the job makes it, which needs a network")
     if ! command -v sbatch >/dev/null; then
         missing+=("Slurm on this machine: sbatch is not found")
     elif ! reply="$(sbatch --test-only "$script" 2>&1)"; then

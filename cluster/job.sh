@@ -272,7 +272,8 @@ run_job() { # ARGUMENTS of a command on a finished run, --run DIR among them
 }
 
 command_job() { # ARGUMENTS of GZSL_MODULE, which saves and stops as training does
-    local arguments=() argument
+    # shellcheck disable=SC2034  # `verdict` reads missing
+    local arguments=() argument missing=()
     wants_dry_run "$@" || need_job
     prepare_job "$@"
     for argument in "$@"; do
@@ -282,7 +283,7 @@ command_job() { # ARGUMENTS of GZSL_MODULE, which saves and stops as training do
         echo "environment  $environment"
         echo "a node runs  $processes process(es), by this machine; in a job one for each GPU, else CPU"
         echo "command      ${launch[*]} ${arguments[*]}"
-        exit
+        verdict
     fi
     echo "$(date -Iseconds) job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)):" \
         "$GZSL_NODES node(s) x $processes process(es) on $devices_told; $environment"

@@ -125,6 +125,7 @@ def test_images_are_extracted_by_a_job(user: User, tmp_path: Path) -> None:
     code, stdout, _ = user.bash("cluster/extract.sbatch", *arguments, "--dry-run")
     assert code == 0
     assert "-m torch.distributed.run" in stdout
+    assert stdout.endswith("nothing is missing\n")
 
 
 def test_a_diverged_run_is_not_requeued(user: User) -> None:

@@ -45,6 +45,18 @@ def test_what_is_no_device_is_not_counted_as_a_gpu(visible: str, count: int) -> 
     assert f"a node runs  {count} process(es)" in done.stdout
 
 
+@pytest.mark.parametrize("script", ["extract"])
+def test_a_dry_run_ends_with_its_verdict(script: str) -> None:
+    """Here Slurm is missing, or nothing is."""
+    file = Path(__file__).parents[2] / "cluster" / f"{script}.sbatch"
+    done = subprocess.run(
+        ["bash", file, "--dry-run"], capture_output=True, text=True, timeout=100, check=False
+    )
+    last = (done.stdout + done.stderr).splitlines()[-1]
+    assert last.startswith("missing      ") or last == "nothing is missing"
+    assert done.returncode == (0 if last == "nothing is missing" else 2)
+
+
 def earlier_run(directory: Path, **given: str) -> Path:
     """A run directory as a start leaves it, of the digits with settings given."""
     directory.mkdir(parents=True)
