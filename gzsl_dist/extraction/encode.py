@@ -156,12 +156,9 @@ def encode_part(
         PreemptedError: stopped by a signal or Ctrl-C; what was encoded stays.
     """
     processes.run_on_all_ranks(part.read_journals)  # all, before any writes on
-
-    def lacking() -> list[int]:  # what could not be read is tried again: it may be repaired
-        bad = {row // part.batch_size for row in part.bad}
-        return [number for number in range(part.batches) if number not in part.done - bad]
-
-    left = processes.run_on_rank0(lacking)
+    left = processes.run_on_rank0(
+        lambda: [number for number in range(part.batches) if number not in part.done]
+    )
     own = left[processes.rank :: processes.world_size]
     before = part.batches - len(left)
     done = min(before * part.batch_size, part.rows)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -81,16 +83,20 @@ def extract(
     plan = _plan(job, images, texts)
     processes.agree({"the extraction": plan["checksum"]}, "give all machines the same files")
     with ExitStack() as stack:
+        keys = processes.run_on_rank0(lambda: _batch_keys(job))
+        part = PartFile(folder, "images", len(job.entries), job.batch_size, keys)
 
-        def open_folder() -> None:
+        def open_folder() -> int:
             stack.enter_context(_locked(folder))
             _check_plan(folder, plan, overwrite=overwrite)
             _check_room(folder, len(job.entries))
+            return part.prune(overwrite=overwrite)
 
-        processes.run_on_rank0(open_folder)
+        changed = processes.run_on_rank0(open_folder)
+        if changed:
+            log_rank0(processes, f"{changed} batches hold other images now: encoded again")
         processes.agree_on_folder("folder of --out", job.out.parent)
         semantics = _semantics(job, texts, folder, processes)
-        part = PartFile(folder, "images", len(job.entries), job.batch_size)
         reader = image_batches(
             job.entries, part, images.transform, job.workers, pin=images.device.type == "cuda"
         )
@@ -111,13 +117,9 @@ def extract(
 
 
 def _plan(job: Extraction, images: ImageEncoder, texts: TextEncoder | None) -> dict[str, Any]:
-    """What decides the encoded rows; another one cannot resume them."""
-    listed = hashlib.sha256()
-    for entry in job.entries:
-        listed.update(repr((entry.name, entry.offset, entry.size)).encode())
+    """What decides the encoded rows besides the images; another one cannot resume them."""
     described = hashlib.sha256(repr((job.table.names, job.table.texts)).encode())
     plan: dict[str, Any] = {
-        "images": listed.hexdigest(),
         "classes": described.hexdigest(),
         "image encoder": images.record(),
         "text encoder": texts.record() if texts else None,
@@ -127,6 +129,25 @@ def _plan(job: Extraction, images: ImageEncoder, texts: TextEncoder | None) -> d
     plan = json.loads(json.dumps(plan))  # as it is read again
     text = json.dumps(plan, sort_keys=True)
     return plan | {"checksum": hashlib.sha256(text.encode()).hexdigest()[:16]}
+
+
+def _batch_keys(job: Extraction) -> list[str]:
+    """What each batch of images is made of: their places, sizes and times of change."""
+
+    @cache
+    def state(file: str) -> tuple[int, int] | None:
+        try:
+            found = os.stat(file)
+        except OSError:  # reading it will give the reason
+            return None
+        return found.st_size, found.st_mtime_ns
+
+    entries, keys = job.entries, []
+    for first in range(0, len(entries), job.batch_size):
+        batch = entries[first : first + job.batch_size]
+        made_of = [(one.name, one.offset, one.size, state(one.file)) for one in batch]
+        keys.append(hashlib.sha256(repr(made_of).encode()).hexdigest()[:32])
+    return keys
 
 
 def _locked(folder: Path) -> Any:
@@ -149,7 +170,11 @@ def _check_plan(folder: Path, plan: dict[str, Any], *, overwrite: bool) -> None:
         if found == plan:
             return
         if not overwrite:
-            other = [key for key in plan if found.get(key) != plan[key] and key != "checksum"]
+            other = [
+                key
+                for key in {**plan, **found}
+                if key != "checksum" and found.get(key) != plan.get(key)
+            ]
             raise InputError(
                 f"{folder}: holds an unfinished extraction that differs in: {', '.join(other)}; "
                 "give the same command to resume it, or --overwrite to begin anew"

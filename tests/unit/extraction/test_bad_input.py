@@ -16,6 +16,7 @@ from PIL import Image
 
 from gzsl_dist.command import run_command
 from gzsl_dist.data.store import read_dataset
+from gzsl_dist.errors import InputError
 from gzsl_dist.extract import main
 from gzsl_dist.extraction import part_file
 
@@ -237,6 +238,61 @@ def test_other_settings_do_not_go_on(tmp_path: Path, capsys: pytest.CaptureFixtu
     line = fail(arguments, capsys)
     assert "holds an unfinished extraction that differs in: image encoder" in line
     assert main([*arguments, "--overwrite"]) == 0
+
+
+@pytest.mark.parametrize("remedy", ["removed", "repaired", "skipped"])
+def test_after_a_bad_image_the_encoded_ones_are_kept(
+    remedy: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Batches of the same unchanged images; the file is that of an extraction never stopped."""
+    arguments = [*write_problem(tmp_path), "--name", "animals"]
+    bad, out = tmp_path / "images" / "fox" / "2.png", tmp_path / "out.h5"  # image 17, batch 4
+    content = bad.read_bytes()
+    bad.write_bytes(content[:60])
+    assert "2.png" in fail([*arguments, "--out", str(out)], capsys)
+    journal = tmp_path / "out.h5.extracting" / "images.0.jsonl"
+    assert journal.read_text().count("batch") == 4
+    if remedy == "removed":
+        bad.unlink()
+    elif remedy == "repaired":
+        bad.write_bytes(content)
+    else:
+        arguments.append("--skip-bad")
+    written, batches = part_file.PartFile.write, []
+
+    def write(self: part_file.PartFile, batch: int, *given: object) -> None:
+        batches.append((self.name, batch))
+        written(self, batch, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(part_file.PartFile, "write", write)
+    assert main([*arguments, "--out", str(out)]) == 0
+    assert [number for name, number in batches if name == "images"] == [4, 5, 6, 7, 8]
+    assert main([*arguments, "--out", str(tmp_path / "whole.h5")]) == 0
+    assert out.read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
+def test_changed_images_are_never_taken_for_the_encoded_ones(tmp_path: Path) -> None:
+    folder, rows = tmp_path / "part", np.ones((2, 3), dtype=np.float32)
+    folder.mkdir()
+    first = part_file.PartFile(folder, "images", 6, 2, ["a", "b", "c"])
+    for batch in range(3):
+        first.write(batch, batch * rows, {}, rank=batch)
+    second = part_file.PartFile(folder, "images", 4, 2, ["a", "x"])
+    assert second.prune(overwrite=False) == 2
+    second.read_journals()
+    assert second.done == {0}
+    second.write(1, 9 * rows, {}, rank=1)
+    back = part_file.PartFile(folder, "images", 6, 2, ["a", "b", "c"])  # as at first
+    assert back.prune(overwrite=False) == 1
+    back.read_journals()
+    assert back.done == {0}  # at the place of batch 1 lies another one now
+    other = part_file.PartFile(folder, "images", 6, 2, ["d", "e", "f"])
+    with pytest.raises(InputError, match="unfinished extraction of other images"):
+        other.prune(overwrite=False)
+    assert other.prune(overwrite=True) == 1
 
 
 def test_a_hundred_thousand_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

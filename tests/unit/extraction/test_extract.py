@@ -178,7 +178,7 @@ def test_rows_do_not_depend_on_bad_neighbours_or_batches(tmp_path: Path) -> None
 
 
 def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
-    """The better attempt of a batch counts, whichever process made it."""
+    """The newer attempt of a batch counts, whichever process made it."""
     rows = np.ones((2, 3), dtype=np.float32)
     first = PartFile(tmp_path, "images", 4, 2)
     first.write(0, rows, {1: "truncated"}, rank=1)
@@ -186,6 +186,10 @@ def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
     again = PartFile(tmp_path, "images", 4, 2)
     again.read_journals()
     assert (again.done, again.bad) == ({0, 1}, {1: "truncated"})
+    again = PartFile(tmp_path, "images", 4, 2)
+    assert again.prune(overwrite=False) == 0
+    again.read_journals()
+    assert (again.done, again.bad) == ({1}, {})
     again.write(0, rows, {}, rank=0)
     for _ in range(2):
         end = PartFile(tmp_path, "images", 4, 2)
