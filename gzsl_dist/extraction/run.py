@@ -135,12 +135,12 @@ def _batch_keys(job: Extraction) -> list[str]:
     """What each batch of images is made of: their places, sizes and times of change."""
 
     @cache
-    def state(file: str) -> tuple[int, int] | None:
+    def state(file: str) -> tuple[int, int, int] | None:
         try:
             found = os.stat(file)
         except OSError:  # reading it will give the reason
             return None
-        return found.st_size, found.st_mtime_ns
+        return found.st_size, found.st_mtime_ns, found.st_ctime_ns  # the last cannot be set
 
     entries, keys = job.entries, []
     for first in range(0, len(entries), job.batch_size):
