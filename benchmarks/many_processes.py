@@ -46,11 +46,11 @@ def main(arguments: list[str]) -> int:
     for world_size in options.processes:
         found = train(options.out / f"w{world_size}", world_size, options)
         alone = alone or found
-        rest = found.computing[1:] or [0.0]
+        rest = statistics.median(found.computing[1:] or [0.0])
         print(
             f"| {world_size} | {difference(alone.losses, found.losses):.0e} | "
             f"{difference(alone.result, found.result):.0e} | {found.start:.0f} | "
-            f"{found.step:.0f} | {found.whole:.0f} | {found.computing[0]:.1f} | {statistics.median(rest):.1f} | "
+            f"{found.step:.0f} | {found.whole:.0f} | {found.computing[0]:.1f} | {rest:.1f} | "
             f"{found.memory:.0f} |",
             flush=True,
         )
