@@ -198,7 +198,7 @@ class Experiment:
             fit=summary,
         )
         if networks is not None:
-            log_rank0(processes, f"evaluation.baseline {config.evaluation.baseline}, and pictures")
+            log_rank0(processes, f"comparing with {config.evaluation.baseline}, drawing pictures")
         baseline = processes.run_on_rank0(lambda: measured_baseline(self.dataset, problem, config))
         result = dataclasses.replace(
             result,

@@ -51,7 +51,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "training: step 12/12",
         "fitting the classifier of 10 classes",
         "measuring 791 test rows",
-        "evaluation.baseline nearest_prototype, and pictures",
+        "comparing with nearest_prototype, drawing pictures",
     )
     places = [done.stdout.find(phase) for phase in phases]
     assert -1 not in places, "no phase is silent"
