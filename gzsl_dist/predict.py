@@ -71,7 +71,8 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument(
         "--montage", type=picture_path, metavar="FILE.png",
-        help="a sheet of images and their classes",
+        help="a sheet of images and their classes, right or wrong by --labels or by the names of "
+        "their folders",
     )  # fmt: skip
     parser.add_argument(
         "--top", type=positive_integer, default=3, help="classes listed for an image [3]"
@@ -119,7 +120,12 @@ def main(arguments: list[str]) -> int:
             (row["class"], more, row["kind"] == "unseen")
             for row, more in zip(rows, further, strict=True)
         ]
-        write_montage(options.montage, entries, captions)
+        folders = [Path(entry.name).parent.name for entry in entries]
+        true = beside.get("label") or [name if name in known else "" for name in folders]
+        write_montage(options.montage, entries, captions, true)
+        right = sum(row["class"] == name for row, name in zip(rows, true, strict=True))
+        labelled = sum(map(bool, true))
+        print(f"{options.montage}: {right} right of {labelled} images whose class is known")
     seen_count, unseen_count = len(model.seen_classes), len(model.unseen_classes)
     print(
         f"{options.out}{earlier}: {len(features)} rows, {len(features) - unseen} predicted as one "

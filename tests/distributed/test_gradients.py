@@ -110,7 +110,7 @@ class Case:
 
     @property
     def settings(self) -> list[str]:
-        """Every loss alone by DDP on 1 to 4 processes, in micro-batches and chunks; by DeepSpeed once.
+        """Every loss alone by DDP on 1 to 4 processes, also in pieces; by DeepSpeed once.
 
         DeepSpeed gets gradients of parameters and knows of no loss: at its other sizes, and in
         pieces there, the methods' sums of losses reach every parameter.
