@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -87,6 +88,38 @@ def test_parquet(tmp_path: Path) -> None:
     parquet.write_table(arrow.table(classes), tmp_path / "classes.parquet")
     arguments[0], arguments[2] = str(tmp_path / "rows.parquet"), str(tmp_path / "classes.parquet")
     assert extract(tmp_path, arguments, "parquet").fingerprint == expected.fingerprint
+
+
+def test_the_example_lines_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line of the table of images makes the same data set as the first."""
+    arrow, parquet = (pytest.importorskip(f"pyarrow{name}") for name in ("", ".parquet"))
+    page = (Path(__file__).parents[3] / "docs" / "data.md").read_text()
+    lines = re.findall(r"\| `gzsl extract ([^`]*) ENCODERS ([^`]*)` \|", page)
+    _, _, _, *options = write_problem(tmp_path)
+    images = sorted((tmp_path / "images").rename(tmp_path / "photos").rglob("*.png"))
+    rows = [{"path": str(path), "label": path.parent.name} for path in images]
+    described = [f"An animal called {name}, number {n}." for n, name in enumerate(CLASSES)]
+    classes = [{"name": c, "description": d} for c, d in zip(CLASSES, described, strict=True)]
+    (tmp_path / "classes.json").write_text(json.dumps(classes))
+    for ending, mark in (("csv", ","), ("tsv", "\t")):
+        text = "\n".join(mark.join(row.values()) for row in rows)
+        (tmp_path / f"rows.{ending}").write_text(f"path{mark}label\n{text}\n")
+    for name, table in (("rows", rows), ("classes", classes)):
+        parquet.write_table(arrow.Table.from_pylist(table), tmp_path / f"{name}.parquet")
+    for number, part in enumerate((images[:9], images[9:])):
+        with tarfile.open(tmp_path / f"shard-{number}.tar", "w") as tar:
+            for path in part:
+                key = f"{path.parent.name}_{path.stem}"
+                info = tarfile.TarInfo(f"{key}.cls")
+                info.size = len(path.parent.name)
+                tar.addfile(info, io.BytesIO(path.parent.name.encode()))
+                tar.add(path, f"{key}.png")
+    monkeypatch.chdir(tmp_path)
+    fingerprints = set()
+    for given, out in lines:
+        assert main([*given.split(), *options, *out.split(), "--overwrite"]) == 0
+        fingerprints.add(read_dataset(tmp_path / "OUT.h5").fingerprint)
+    assert (len(lines), len(fingerprints)) == (5, 1)
 
 
 def test_classes_without_images_are_unseen(tmp_path: Path) -> None:
