@@ -107,8 +107,8 @@ def encode_classes(
         several = [class_texts(row, record["template"], where) for row in rows]
     except InputError as error:
         raise InputError(
-            f"{error}, of the training's {record['template']!r}; give the classes' semantics with "
-            "--add-classes"
+            f"{error} (the training's template is {record['template']!r}); give a .csv with its "
+            "columns to --add-classes"
         ) from None
     encoder = text_encoder(_name(record, given, "--text-encoder"), torch.device("cpu"))
     _same(encoder, record, "--text-encoder")

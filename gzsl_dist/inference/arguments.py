@@ -13,7 +13,8 @@ def add_class_arguments(parser: argparse.ArgumentParser) -> None:
     """``--add-classes``, ``--add-class`` and ``--text-encoder``."""
     parser.add_argument(
         "--add-classes", type=Path, metavar="NEW",
-        help="new classes: .csv with lines name,value,... or .mat with att and allclasses_names",
+        help="new classes: .csv with lines name,value,..., or with columns name, description and "
+        "what the template has besides; or .mat with att and allclasses_names",
     )  # fmt: skip
     parser.add_argument(
         "--add-class", action="append", type=class_in_words, default=[], metavar="NAME: TEXT",

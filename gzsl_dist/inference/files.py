@@ -53,6 +53,18 @@ def read_names(given: str) -> tuple[str, ...]:
     return names
 
 
+def is_in_words(path: Path) -> bool:
+    """Whether a file of new classes describes them: its header has name and description.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if path.suffix.lower() != ".csv":
+        return False
+    header = next(csv.reader(read_text(path).splitlines()[:1]), [])
+    return "name" in header and any(column.startswith("description") for column in header)
+
+
 def read_new_classes(path: Path) -> tuple[tuple[str, ...], FloatArray]:
     """Names and semantics of classes.
 

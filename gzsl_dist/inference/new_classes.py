@@ -18,8 +18,9 @@ from gzsl_dist.data.load import load_dataset
 from gzsl_dist.distributed.processes import start_processes
 from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.recorded import encode_classes
+from gzsl_dist.extraction.tables import check_label, read_table
 from gzsl_dist.inference.assemble import with_new_classes
-from gzsl_dist.inference.files import read_new_classes
+from gzsl_dist.inference.files import is_in_words, read_new_classes
 from gzsl_dist.inference.model import ZeroShotModel
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.training.trained import load_run
@@ -41,8 +42,14 @@ def model_with_classes(model: ZeroShotModel, options: argparse.Namespace) -> Zer
     names: tuple[str, ...] = ()
     parts = []
     if options.add_classes is not None:
-        names, semantics = read_new_classes(options.add_classes)
-        parts.append(semantics)
+        path = options.add_classes
+        if is_in_words(path):
+            rows = read_table(path, needs=("name",))
+            names = tuple(check_label(row["name"], str(path)) for row in rows)
+            parts.append(encode_classes(model.card.origin, rows, str(path), options.text_encoder))
+        else:
+            names, semantics = read_new_classes(path)
+            parts.append(semantics)
     if options.add_class:
         rows = options.add_class
         parts.append(encode_classes(model.card.origin, rows, "--add-class", options.text_encoder))

@@ -86,6 +86,10 @@ def test_a_class_is_added_by_words(folder: Path, capsys: pytest.CaptureFixture[s
     row = next(csv.DictReader(Path(out).read_text().splitlines()))
     named = {value for key, value in row.items() if key.startswith("class")}
     assert named == {*CLASSES, "Zebra"}
+    (folder / "new.csv").write_text("name,description\nZebra,a striped horse\n")
+    words[2:] = ["--add-classes", str(folder / "new.csv")]
+    assert predict.main([*run, *words, "--out", str(folder / "file.csv"), "--top", "9"]) == 0
+    assert (folder / "file.csv").read_text() == Path(out).read_text()
     with pytest.raises(InputError, match='write "NAME: TEXT"'):
         predict.main([*run, "--add-class", "Zebra", "--out", out])
 
@@ -118,5 +122,5 @@ def test_a_template_with_further_columns_is_refused(folder: Path) -> None:
     origin = read_dataset(folder / "data.h5").origin
     origin["text_encoder"]["template"] = "a {name} of {habitat}. {description}"
     rows = [{"name": "okapi", "description": "striped"}]
-    with pytest.raises(InputError, match=r"\{habitat\} is no column; .* give the classes' sem"):
+    with pytest.raises(InputError, match=r"\{habitat\} is no column; .* give a \.csv with"):
         encode_classes(origin, rows, "--add-class", f"{HERE}:words")
