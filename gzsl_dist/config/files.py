@@ -121,9 +121,9 @@ def check_run_directory(directory: Path, config: Config) -> None:
                 f"config.yaml; {remedy}"
             )
         return
-    told = differences(config.decisive, read_run_config(directory).decisive)
-    if told:
-        raise InputError(f"run directory {directory} holds a run with {told}; {remedy}")
+    different = differences(config.decisive, read_run_config(directory).decisive)
+    if different:
+        raise InputError(f"run directory {directory} holds a run with {different}; {remedy}")
 
 
 def check_start(directory: Path, config: Config) -> str:

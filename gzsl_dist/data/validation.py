@@ -52,8 +52,11 @@ def check_class_table(dataset: Dataset, where: str) -> None:
         InputError: a name is empty or taken twice; a vector has NaN, no length, or is another's.
     """
     _check_names(dataset, where)
-    names = [f"class {name!r}" for name in dataset.classes]
-    _check_finite(dataset.semantics, "semantics", "classes", names.__getitem__, where)
+
+    def name(number: int) -> str:
+        return f"class {dataset.classes[number]!r}"
+
+    _check_finite(dataset.semantics, "semantics", "classes", name, where)
     _check_lengths(dataset, where)
     _check_semantics(dataset, where)
 

@@ -55,19 +55,15 @@ def read_classes(path: Path, template: str | None, *, with_texts: bool) -> Class
             a template with a column that is not there; nothing that describes the classes.
     """
     rows = read_table(path, needs=("name",))
-    names = tuple(
-        check_label(row["name"], f"{path}: row {number} (from 0)")
-        for number, row in enumerate(rows)
-    )
-    check_unique(names, path)
-    described = any(_is_description(column) for column in rows[0])
+    names = class_names(rows, path)
+    described = any(is_description(column) for column in rows[0])
     if template is None:
         template = "a photo of a {name}. {description}" if described else "a photo of a {name}."
     texts: tuple[tuple[str, ...], ...] = ()
     if with_texts:
         texts = tuple(class_texts(row, template, str(path)) for row in rows)
     used = {"name", "split", *(_fields(template, str(path)) if with_texts else ())}
-    columns = [name for name in rows[0] if name not in used and not _is_description(name)]
+    columns = [name for name in rows[0] if name not in used and not is_description(name)]
     columns = [name for name in columns if _is_numeric(name, rows, path)]
     if not with_texts and not columns:
         raise InputError(
@@ -85,6 +81,20 @@ def read_classes(path: Path, template: str | None, *, with_texts: bool) -> Class
     )
 
 
+def class_names(rows: Sequence[dict[str, Any]], path: Path) -> tuple[str, ...]:
+    """Names of a class file's rows.
+
+    Raises:
+        InputError: a name is empty, cannot be written, or stands there twice.
+    """
+    names = tuple(
+        check_label(row["name"], f"{path}: row {number} (from 0)")
+        for number, row in enumerate(rows)
+    )
+    check_unique(names, path)
+    return names
+
+
 def class_texts(row: dict[str, Any], template: str, where: str) -> tuple[str, ...]:
     """The texts of one class: the template filled once for each description.
 
@@ -94,7 +104,7 @@ def class_texts(row: dict[str, Any], template: str, where: str) -> tuple[str, ..
     fields = _fields(template, where)
     descriptions: list[Any] = []
     for column, value in row.items():
-        if _is_description(column):
+        if is_description(column):
             first = column == "description"
             if isinstance(value, list):
                 descriptions += value
@@ -116,7 +126,8 @@ def class_texts(row: dict[str, Any], template: str, where: str) -> tuple[str, ..
     return tuple(template.format(**values | {"description": str(text).strip()}) for text in several)
 
 
-def _is_description(column: str) -> bool:
+def is_description(column: str) -> bool:
+    """Whether a column of a class file holds one of its descriptions."""
     return column == "description" or column.startswith("description_")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ class PartFile:
             InputError: all are of other keys, and `overwrite` is off.
         """
         lines = list(self._lines())
-        fresh = [line for line in lines if line["key"] == self._key(line["batch"])]
+        fresh = self._fresh(lines)
         if lines and not fresh and not overwrite:
             raise InputError(
                 f"{self.folder}: holds an unfinished extraction of other {self.name}; give the "
@@ -84,11 +84,14 @@ class PartFile:
         Raises:
             InputError: batches have different widths.
         """
-        found = [line for line in self._lines() if line["key"] == self._key(line["batch"])]
+        found = self._fresh(self._lines())
         for line in found:
             self._check_width(line["width"])
         self.done |= {line["batch"] for line in found}
         self.bad = {int(row): text for line in found for row, text in line["bad"].items()}
+
+    def _fresh(self, lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [line for line in lines if line["key"] == self._key(line["batch"])]
 
     def _key(self, batch: int) -> str | None:
         if not self.keys:

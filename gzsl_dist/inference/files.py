@@ -12,6 +12,7 @@ from gzsl_dist.data.feature_files import open_features
 from gzsl_dist.data.features import Features
 from gzsl_dist.data.xlsa17 import read_matlab
 from gzsl_dist.errors import InputError
+from gzsl_dist.extraction.classes import is_description
 from gzsl_dist.extraction.tables import check_commas, read_lines, read_text, reads_as_number
 
 
@@ -62,7 +63,7 @@ def is_in_words(path: Path) -> bool:
     if path.suffix.lower() != ".csv":
         return False
     header = next(csv.reader(read_text(path).splitlines()[:1]), [])
-    return "name" in header and any(column.startswith("description") for column in header)
+    return "name" in header and any(map(is_description, header))
 
 
 def read_new_classes(path: Path) -> tuple[tuple[str, ...], FloatArray]:

@@ -17,8 +17,9 @@ from gzsl_dist.data.dataset import FloatArray
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.distributed.processes import start_processes
 from gzsl_dist.errors import InputError
+from gzsl_dist.extraction.classes import class_names
 from gzsl_dist.extraction.recorded import encode_classes
-from gzsl_dist.extraction.tables import check_label, read_table
+from gzsl_dist.extraction.tables import read_table
 from gzsl_dist.inference.assemble import with_new_classes
 from gzsl_dist.inference.files import is_in_words, read_new_classes
 from gzsl_dist.inference.model import ZeroShotModel
@@ -45,7 +46,7 @@ def model_with_classes(model: ZeroShotModel, options: argparse.Namespace) -> Zer
         path = options.add_classes
         if is_in_words(path):
             rows = read_table(path, needs=("name",))
-            names = tuple(check_label(row["name"], str(path)) for row in rows)
+            names = class_names(rows, path)
             parts.append(encode_classes(model.card.origin, rows, str(path), options.text_encoder))
         else:
             names, semantics = read_new_classes(path)
