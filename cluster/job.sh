@@ -131,6 +131,13 @@ srun_command() { # fills `launch`
 code=0
 reason=""
 
+all_nodes_started() { # whether node.sh runs on every node: a signal before that would kill the step
+    local node
+    for ((node = 0; node < GZSL_NODES; node++)); do
+        [ -e "$outcome.node-$node" ] || return
+    done
+}
+
 run_training() { # RUN_DIR ARGUMENTS of the trainer: sets code and reason
     local run_dir="$1"
     shift
@@ -142,7 +149,7 @@ run_processes() { # FOLDER ARGUMENTS: how they end is written to the folder; set
     local outcome step asked="" status=0
     outcome="$1/.outcome-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"
     shift
-    rm -f "$outcome"
+    rm -f "$outcome" "$outcome".node-*
     GZSL_OUTCOME_FILE="$outcome" "${launch[@]}" "$@" &
     step=$!
     while kill -0 "$step" 2>/dev/null; do
@@ -153,11 +160,12 @@ run_processes() { # FOLDER ARGUMENTS: how they end is written to the folder; set
             [ -n "$asked" ] || echo "signal received: asking the trainers to save and stop"
             asked=1
             # Again and again: while the trainers still start, it is ignored.
-            kill -s "${step_signal:-$signal}" "$step" 2>/dev/null
+            ! all_nodes_started || kill -s "${step_signal:-$signal}" "$step" 2>/dev/null
             sleep 2
         fi
     done
     wait "$step" || status=$?
+    rm -f "$outcome".node-*
     if [ -s "$outcome" ]; then
         { read -r code && read -r reason; } <"$outcome"
         rm -f "$outcome"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -169,10 +170,17 @@ def test_requeues_are_limited(user: User) -> None:
     assert "not requeued, after 0 requeues (GZSL_MAX_REQUEUES=0)" in last_line(user.log(job))
 
 
-def test_a_limit_that_is_too_short_is_no_loop(user: User) -> None:
-    """Warned before its first step, twice: the second time it says why, and stays down."""
+def test_a_limit_that_is_too_short_is_no_loop(user: User, tmp_path: Path) -> None:
+    """Warned before its first step, twice: the second time it says why, and stays down.
+
+    The signal comes while srun still makes its step, here for three seconds, when it dies of it.
+    """
+    slow = tmp_path / "srun"
+    slow.write_text(f'#!/bin/bash\nsleep 3\nexec {shutil.which("srun")} "$@"\n')
+    slow.chmod(0o755)
     given = ("--time=3", "cluster/train.sbatch", "--config", "configs/digits.yaml")
-    job = user.sbatch(*given, *LONG, "--run.dir", "runs/short")
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    job = user.sbatch(*given, *LONG, "--run.dir", "runs/short", PATH=path)
     for start in (1, 2):
         wait_until(lambda start=start: f"start {start}:" in user.log(job), lambda: user.log(job))
         user.slurm.slurm("scancel", "--batch", "--signal=USR1", job)
