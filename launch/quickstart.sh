@@ -6,4 +6,4 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 make_environment
 cd "$here"
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-exec torchrun --standalone --nproc_per_node=2 -m gzsl_dist.train --config configs/digits.yaml "$@"
+exec python3 launch/torchrun.py --standalone --nproc_per_node=2 -m gzsl_dist.train --config configs/digits.yaml "$@"

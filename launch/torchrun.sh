@@ -3,4 +3,4 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 make_environment
-exec torchrun --standalone --nproc_per_node="${PROCESSES:-auto}" -m gzsl_dist.train "$@"
+exec python3 "$here/launch/torchrun.py" --standalone --nproc_per_node="${PROCESSES:-auto}" -m gzsl_dist.train "$@"

@@ -187,6 +187,22 @@ def test_a_long_fit_tells_how_long_it_may_take(
     assert re.match(r"\d\d:\d\d:\d\d classifier: pass 1 over the rows, .* about \d+ s left", first)
 
 
+def test_the_time_left_is_that_of_a_usual_fit_not_of_all_iterations(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CUB: "at most about 414 s" for what took half a minute."""
+    now = iter(range(0, 1000, 4))  # a pass of four seconds
+    monkeypatch.setattr(time_left.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr(time_left, "SECONDS_BETWEEN_LINES", 0)
+    point = torch.zeros(1)
+    function = time_left.with_time_left(lambda at: (0.0, at), 100, ALONE)
+    for _ in range(60):
+        function(point)
+    lines = capsys.readouterr().out.splitlines()
+    assert "pass 10 over the rows, 4.0 s each, about 2 min 40 s left, if it conv" in lines[9]
+    assert lines[54].endswith("at most about 3 min 00 s left")
+
+
 def test_an_end_without_convergence_is_told() -> None:
     inputs, labels = clusters(50, 8, 4, 0.5)
     classifier = fit_softmax(inputs, labels, 50, ALONE, weight_decay=1e-4, iterations=2)
