@@ -94,13 +94,15 @@ def main(arguments: list[str]) -> int:
     with start_processes(options.device) as processes:
         processes.run_on_rank0(lambda: check_target(options.out, overwrite=options.overwrite))
         options.batch_size = options.batch_size or (64 if processes.device.type == "cuda" else 16)
-        job = processes.run_on_rank0(lambda: _job(options))
+        job, notes = processes.run_on_rank0(lambda: _job(options))
         log_rank0(
             processes,
             f"{len(job.entries)} images, {len(job.table.names)} classes, encoded by "
             f"{options.image_encoder}"
             + (f" and {options.text_encoder}" if options.text_encoder else ""),
         )
+        for note in notes:
+            log_rank0(processes, note)
         device = processes.device
         images = processes.run_on_all_ranks(
             lambda: image_encoder(options.image_encoder, device, options.image_size)
@@ -115,8 +117,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _job(options: argparse.Namespace) -> Extraction:
-    """Read what is to be extracted."""
+def _job(options: argparse.Namespace) -> tuple[Extraction, list[str]]:
+    """What is to be extracted, and what its user should know of it."""
     from gzsl_dist.data.memory import processes_here
     from gzsl_dist.extraction.classes import read_classes
     from gzsl_dist.extraction.images import find_images
@@ -127,14 +129,15 @@ def _job(options: argparse.Namespace) -> Extraction:
         options.classes, options.template, with_texts=options.text_encoder is not None
     )
     unseen = read_unseen(options.unseen, table.names) if options.unseen is not None else None
-    entries = find_images(options.images, table.names)
+    others: list[str] = []
+    entries = find_images(options.images, table.names, others)
     check_labels(entries, table.names, str(options.images[0]))
     rule = SplitRule(unseen, options.held_out, options.validation, options.seed)
     split_rows(entries, table, rule, strict=options.strict)  # before hours are spent
     workers = options.workers
     if workers is None:
         workers = max(1, len(os.sched_getaffinity(0)) // processes_here())
-    return Extraction(
+    job = Extraction(
         out=options.out,
         name=options.name or options.out.stem,
         entries=entries,
@@ -146,6 +149,30 @@ def _job(options: argparse.Namespace) -> Extraction:
         skip_bad=options.skip_bad,
         strict=options.strict,
     )
+    return job, _notes(job, others)
+
+
+def _notes(job: Extraction, others: list[str]) -> list[str]:
+    """What of the class file and of the images counts for what."""
+    from gzsl_dist.extraction.splits import lacking_images
+
+    table, notes = job.table, []
+    if table.texts:
+        notes.append(f"text of a class: {table.template}")
+    if table.attributes is not None:
+        names = table.attribute_names
+        more = ", ..." if len(names) > 5 else ""
+        notes.append(f"{len(names)} attributes: {', '.join(names[:5])}{more}")
+    if table.unused:
+        notes.append(f"columns of the class file that are not used: {', '.join(table.unused)}")
+    if others:
+        notes.append(
+            f"{len(others)} files are no images by their endings and left out, such as "
+            f"{min(others)}"
+        )
+    if lacking := lacking_images(job.entries, table, job.rule):
+        notes.append(f"missing: {lacking}")
+    return notes
 
 
 def _share(text: str) -> float:

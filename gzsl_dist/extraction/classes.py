@@ -29,6 +29,7 @@ class ClassTable:
         attribute_names: what they are.
         splits: ``seen``, ``val``, ``unseen`` or nothing, a class; empty without such a column.
         template: that made the texts.
+        unused: columns that count for nothing.
     """
 
     names: tuple[str, ...]
@@ -37,6 +38,7 @@ class ClassTable:
     attribute_names: tuple[str, ...]
     splits: tuple[str, ...]
     template: str
+    unused: tuple[str, ...] = ()
 
 
 def read_classes(path: Path, template: str | None, *, with_texts: bool) -> ClassTable:
@@ -65,6 +67,8 @@ def read_classes(path: Path, template: str | None, *, with_texts: bool) -> Class
     used = {"name", "split", *(_fields(template, str(path)) if with_texts else ())}
     columns = [name for name in rows[0] if name not in used and not is_description(name)]
     columns = [name for name in columns if _is_numeric(name, rows, path)]
+    used |= {name for name in rows[0] if "description" in used and is_description(name)}
+    unused = tuple(name for name in rows[0] if name not in used and name not in columns)
     if not with_texts and not columns:
         raise InputError(
             f"{path}: has no columns of numbers, so its words must be encoded; give --text-encoder"
@@ -77,7 +81,7 @@ def read_classes(path: Path, template: str | None, *, with_texts: bool) -> Class
         )
     splits = tuple(_split(row["split"], path) for row in rows) if "split" in rows[0] else ()
     return ClassTable(
-        names, texts, attributes, tuple(columns), splits, template if with_texts else ""
+        names, texts, attributes, tuple(columns), splits, template if with_texts else "", unused
     )
 
 
@@ -138,6 +142,13 @@ def _fields(template: str, where: str) -> tuple[str, ...]:
         raise InputError(f"--template {template!r}: {error}") from None
     if bad := [name for name in found if not name.isidentifier()]:
         raise InputError(f"--template {template!r}: {{{bad[0]}}} is no name of a column")
+    try:
+        template.format(**dict.fromkeys(found, ""))
+    except (ValueError, KeyError, IndexError) as error:
+        raise InputError(
+            f"--template {template!r}: cannot be filled ({error}); write names of columns in "
+            "braces, and nothing else there"
+        ) from None
     return found
 
 
@@ -145,10 +156,15 @@ def _is_numeric(column: str, rows: Sequence[dict[str, Any]], path: Path) -> bool
     """Whether all values that are there are numbers.
 
     Raises:
-        InputError: most of them are; a slip must not cost a column.
+        InputError: most of them are, or are meant to be; a slip must not cost a column.
     """
     given = [row for row in rows if row.get(column) not in (None, "")]
     words = [row for row in given if not reads_as_number(row[column])]
+    if words and all(_meant_as_number(row[column]) for row in given):
+        raise InputError(
+            f"{path}: class {words[0]['name']!r} has {words[0][column]!r} for {column!r}; write "
+            "numbers with points, and 1 and 0 for true and false"
+        )
     if words and 2 * len(words) < len(given):
         raise InputError(
             f"{path}: class {words[0]['name']!r} has {words[0][column]!r} for {column!r}, where "
@@ -157,10 +173,17 @@ def _is_numeric(column: str, rows: Sequence[dict[str, Any]], path: Path) -> bool
     return bool(given) and not words
 
 
+def _meant_as_number(value: Any) -> bool:
+    text = str(value).strip().lower()
+    return text in ("true", "false") or reads_as_number(text.replace(",", ".", 1))
+
+
 def _number(value: Any, column: str, name: str, path: Path) -> float:
     number = float(value) if value not in (None, "") else math.nan
-    if not math.isfinite(number):
-        raise InputError(f"{path}: class {name!r} has {value!r} for {column!r}; give a number")
+    if not abs(number) <= float(np.finfo(np.float32).max):
+        raise InputError(
+            f"{path}: class {name!r} has {value!r} for {column!r}; give a number (in float32)"
+        )
     return number
 
 

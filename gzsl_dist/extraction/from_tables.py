@@ -11,9 +11,14 @@ from gzsl_dist.data.feature_files import open_features
 from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.classes import ClassTable, read_classes
 from gzsl_dist.extraction.splits import read_unseen
-from gzsl_dist.extraction.tables import check_label, check_unique, read_lines, read_table
-
-SPLITS = {"": "", "train": "train", "trainval": "train", "seen": "train", "test": "test"}
+from gzsl_dist.extraction.tables import (
+    ROW_SPLITS,
+    alike,
+    check_label,
+    check_unique,
+    read_lines,
+    read_table,
+)
 
 
 def read_tables(
@@ -53,11 +58,12 @@ def read_tables(
     ]
     if strange := [label for label in labels if label not in semantics]:
         raise InputError(
-            f"{rows}: class {strange[0]!r} ({labels.count(strange[0])} rows) is not in {classes} "
-            f"({len(set(strange))} such classes); add it there, or remove its rows"
+            f"{rows}: class {strange[0]!r} ({labels.count(strange[0])} rows) is not in {classes}"
+            f"{alike(strange[0], semantics)} ({len(set(strange))} such classes); add it there, or "
+            "remove its rows"
         )
     splits = [str(row.get("split") or "").strip().lower() for row in table]
-    if wrong := [split for split in splits if split not in SPLITS]:
+    if wrong := [split for split in splits if split not in ROW_SPLITS]:
         raise InputError(f"{rows}: split {wrong[0]!r} of a row; give train, test or nothing")
     matrix = open_features(features)
     if len(matrix) != len(labels):
@@ -74,7 +80,7 @@ def read_tables(
         semantics,
         unseen=chosen,
         validation=[label for label, mark in marks.items() if mark == "val"],
-        splits=[SPLITS[split] for split in splits],
+        splits=[ROW_SPLITS[split] for split in splits],
         held_out=held_out,
         seed=seed,
         name=name or features.stem,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import tarfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,9 @@ from typing import Any
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gzsl_dist.errors import InputError
-from gzsl_dist.extraction.tables import TABLES, check_label, read_table
+from gzsl_dist.extraction.tables import ROW_SPLITS, TABLES, check_label, read_table
+
+PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".zip", ".7z", ".rar")
 
 LABEL_FILES = ("cls", "json", "txt")
 """Endings that give a WebDataset sample its class, the first that is there."""
@@ -45,17 +48,24 @@ class UnreadableImageError(Exception):
     """An image that cannot be decoded; the text is the reason alone."""
 
 
-def find_images(sources: Sequence[Path], class_names: Sequence[str] = ()) -> list[ImageEntry]:
+def find_images(
+    sources: Sequence[Path], class_names: Sequence[str] = (), others: list[str] | None = None
+) -> list[ImageEntry]:
     """List labelled images, in an order that depends on names alone.
 
     Args:
         sources: one folder of class folders (torchvision's ImageFolder), or one table with columns
             path, label and perhaps split; or tars in the layout of WebDataset.
         class_names: what the whole numbers of ``.cls`` files count, from 0.
+        others: gets the files of class folders whose ending is of no image.
 
     Raises:
-        InputError: none are there, they cannot be listed, or a label is none.
+        InputError: none are there, one stands there twice, they cannot be listed, or a label is
+            none.
     """
+    others = [] if others is None else others
+    if packed := [path for path in sources if path.suffix.lower() in PACKED]:
+        raise InputError(f"{packed[0]}: is compressed; unpack it first")
     if all(path.suffix.lower() == ".tar" for path in sources):
         entries = [entry for path in sources for entry in _tar_entries(path, class_names)]
     elif len(sources) > 1:
@@ -63,9 +73,18 @@ def find_images(sources: Sequence[Path], class_names: Sequence[str] = ()) -> lis
     elif sources[0].suffix.lower() in TABLES:
         entries = _table_entries(sources[0])
     else:
-        entries = _folder_entries(sources[0])
+        entries = _folder_entries(sources[0], others)
     if not entries:
-        raise InputError(f"{sources[0]}: holds no images; {_LAYOUTS}")
+        but = f" but {min(others)}, which Pillow does not know by its ending" if others else ""
+        raise InputError(f"{sources[0]}: holds no images{but}; {_LAYOUTS}")
+    places: dict[tuple[str, int], ImageEntry] = {}
+    for entry in entries:
+        first = places.setdefault((os.path.normpath(entry.file), entry.offset), entry)
+        if first is not entry:
+            labels = " and as ".join(map(repr, dict.fromkeys((first.label, entry.label))))
+            raise InputError(
+                f"{sources[0]}: {entry.name} stands there twice, as {labels}; name it once"
+            )
     return entries
 
 
@@ -78,23 +97,24 @@ def unlabelled_images(sources: Sequence[Path]) -> list[ImageEntry]:
     entries = []
     for source in sources:
         if source.is_dir():
-            found = sorted(_image_files(source, source.resolve()))
+            found = sorted(_image_files(source, source.resolve(), []))
             entries += [ImageEntry(str(path), str(path)) for path in found]
         elif source.exists():
             entries.append(ImageEntry(str(source), str(source)))
         else:
             raise InputError(f"{source}: no such file or folder; check the path")
     if not entries:
-        raise InputError(f"{sources[0]}: holds no images; name a folder, table or tar of them")
+        raise InputError(f"{sources[0]}: holds no images; name image files, or a folder of them")
     return entries
 
 
 _LAYOUTS = "give a folder with a folder a class, a table with path and label, or .tar files"
 
 
-def _folder_entries(folder: Path) -> list[ImageEntry]:
+def _folder_entries(folder: Path, others: list[str]) -> list[ImageEntry]:
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; {_LAYOUTS}")
+        what = "is a file, no folder" if folder.exists() else "no such folder"
+        raise InputError(f"{folder}: {what}; {_LAYOUTS}")
     root = folder.resolve()
     entries = []
     for name in sorted(_listed(folder)):
@@ -102,12 +122,12 @@ def _folder_entries(folder: Path) -> list[ImageEntry]:
         if not name.startswith(".") and place.is_dir():
             _inside(place, root)
             label = check_label(name, str(folder))
-            files = sorted(_image_files(place, root))
+            files = sorted(_image_files(place, root, others))
             entries += [ImageEntry(str(path), str(path), label) for path in files]
     return entries
 
 
-def _image_files(folder: Path, root: Path) -> Iterator[Path]:
+def _image_files(folder: Path, root: Path, others: list[str]) -> Iterator[Path]:
     """All files below a folder whose ending Pillow knows, hidden ones left out."""
     known = Image.registered_extensions()
     waiting = [folder]
@@ -123,6 +143,8 @@ def _image_files(folder: Path, root: Path) -> Iterator[Path]:
                     waiting.append(path)
             elif path.suffix.lower() in known:
                 yield path
+            elif name not in ("Thumbs.db", "desktop.ini"):
+                others.append(str(path))
 
 
 def _listed(folder: Path) -> list[str]:
@@ -135,7 +157,11 @@ def _listed(folder: Path) -> list[str]:
 
 
 def _inside(path: Path, root: Path) -> None:
-    if not path.resolve().is_relative_to(root):
+    try:
+        end = path.resolve()
+    except (RuntimeError, OSError):  # up to Python 3.12
+        raise InputError(f"{path}: a link that leads to itself; remove it") from None
+    if not end.is_relative_to(root):
         raise InputError(
             f"{path}: leads out of {root} (a link, or '..'), which is refused; copy what it points "
             "to, or name its own place"
@@ -147,11 +173,12 @@ def _table_entries(path: Path) -> list[ImageEntry]:
     entries = []
     for number, row in enumerate(read_table(path, needs=("path", "label"))):
         where = f"{path}: row {number} (from 0)"
-        name, split = str(row["path"] or ""), str(row.get("split") or "")
+        name, split = str(row["path"] or "").strip(), str(row.get("split") or "").strip()
         if not name or "\0" in name:
             raise InputError(f"{where} has no path of an image; give it one")
-        if split not in ("", "train", "test"):
+        if split.lower() not in ROW_SPLITS:
             raise InputError(f"{where}: split {split!r}; give train, test or nothing")
+        split = ROW_SPLITS[split.lower()]
         place = path.parent / name
         if not Path(name).is_absolute():
             _inside(place, root)
@@ -165,11 +192,15 @@ def _tar_entries(path: Path, class_names: Sequence[str]) -> list[ImageEntry]:
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
-                if member.isfile():
-                    folder, _, base = member.name.rpartition("/")
+                folder, _, base = member.name.rpartition("/")
+                if member.isfile() and not base.startswith("."):  # macOS adds such
                     key, _, ending = base.partition(".")
-                    place = (member.offset_data, member.size)
-                    samples.setdefault(f"{folder}/{key}", {})[ending.lower()] = place
+                    parts = samples.setdefault(f"{folder}/{key}", {})
+                    if ending.lower() in parts:
+                        raise InputError(
+                            f"{path}: two members are called {member.name}; remove one"
+                        )
+                    parts[ending.lower()] = (member.offset_data, member.size)
         size = path.stat().st_size
     except (tarfile.TarError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -231,6 +262,8 @@ def read_image(entry: ImageEntry) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if entry.size < 0:
+                if stat.S_ISFIFO(os.stat(entry.file).st_mode):  # reading would wait for ever
+                    raise UnreadableImageError("is a pipe, no file")
                 with Image.open(entry.file) as image:
                     return _upright_rgb(image)
             with open(entry.file, "rb") as file:
@@ -238,6 +271,8 @@ def read_image(entry: ImageEntry) -> Image.Image:
                 content = io.BytesIO(file.read(entry.size))
             with Image.open(content) as image:
                 return _upright_rgb(image)
+    except UnreadableImageError:
+        raise
     except UnidentifiedImageError:
         raise UnreadableImageError("not an image that Pillow knows") from None
     except Image.DecompressionBombError as error:

@@ -106,9 +106,9 @@ def encode_classes(
     try:
         several = [class_texts(row, record["template"], where) for row in rows]
     except InputError as error:
+        file = "" if Path(where).suffix else "; give a .csv with its columns to --add-classes"
         raise InputError(
-            f"{error} (the training's template is {record['template']!r}); give a .csv with its "
-            "columns to --add-classes"
+            f"{error} (the training's template is {record['template']!r}){file}"
         ) from None
     encoder = text_encoder(_name(record, given, "--text-encoder"), torch.device("cpu"))
     _same(encoder, record, "--text-encoder")

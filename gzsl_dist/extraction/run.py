@@ -27,7 +27,7 @@ from gzsl_dist.extraction.encoder import ImageEncoder, TextEncoder, class_embedd
 from gzsl_dist.extraction.images import ImageEntry
 from gzsl_dist.extraction.packages import versions
 from gzsl_dist.extraction.part_file import PartFile
-from gzsl_dist.extraction.splits import SplitRule, split_rows
+from gzsl_dist.extraction.splits import SplitRule, lacking_images, split_rows
 from gzsl_dist.files import atomic_write, exclusive_lock, read_json_object
 
 TEXT_BATCH = 64
@@ -235,7 +235,8 @@ def _assemble(
         kept = [row for row in range(part.rows) if row not in part.bad]
         features, entries = features[kept], [entries[row] for row in kept]
     labels, splits = split_rows(entries, job.table, job.rule, strict=job.strict)
-    missing, rule = [], asdict(job.rule)
+    lacking = lacking_images(entries, job.table, job.rule)
+    missing, rule = [lacking] if lacking else [], asdict(job.rule)
     by_seed = f"drawn by seed {job.rule.seed}"
     if any(not entries[row].split for row in splits["test_seen"]):
         rule["test_seen"] = f"{job.rule.held_out:g} of each class {by_seed}"

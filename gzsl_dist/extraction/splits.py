@@ -15,7 +15,7 @@ from gzsl_dist.data.draws import Stream, held_out_rows, permutation
 from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.classes import ClassTable
 from gzsl_dist.extraction.images import ImageEntry
-from gzsl_dist.extraction.tables import read_lines
+from gzsl_dist.extraction.tables import alike, composed, read_lines
 
 LEAST_SEEN = 4
 """Seen classes without which none is put aside for validation."""
@@ -44,11 +44,11 @@ def read_unseen(path: Path, names: Sequence[str]) -> frozenset[str]:
     Raises:
         InputError: unreadable, or it names what is no class.
     """
-    found = frozenset(line.strip() for line in read_lines(path) if line.strip())
+    found = frozenset(composed(line.strip()) for line in read_lines(path) if line.strip())
     if unknown := sorted(found - set(names)):
         raise InputError(
-            f"{path}: {unknown[0]!r} is no class of the class file ({len(unknown)} such names); "
-            "write names as they stand there"
+            f"{path}: {unknown[0]!r} is no class of the class file{alike(unknown[0], names)} "
+            f"({len(unknown)} such names); write names as they stand there"
         )
     return found
 
@@ -64,8 +64,9 @@ def check_labels(entries: Sequence[ImageEntry], names: Sequence[str], where: str
     if strange:
         label = next(entry.label for entry in entries if entry.label not in known)
         raise InputError(
-            f"{where}: class {label!r} ({strange[label]} images) is not in the class file "
-            f"({len(strange)} such classes); add a line for it or remove its images"
+            f"{where}: class {label!r} ({strange[label]} images) is not in the class file"
+            f"{alike(label, names)} ({len(strange)} such classes); add a line for it or remove its "
+            "images"
         )
 
 
@@ -92,10 +93,7 @@ def split_rows(
     given = np.array([bool(entry.split) for entry in entries], dtype=bool)
     counts = np.bincount(labels, minlength=len(table.names))
     trainable = np.bincount(labels[~is_test], minlength=len(table.names))
-    named = rule.unseen
-    if named is None and any(table.splits):
-        pairs = zip(table.names, table.splits, strict=True)
-        named = frozenset(name for name, split in pairs if split == "unseen")
+    named = _named_unseen(table, rule)
     if strict and len(imageless := np.flatnonzero(counts == 0)):
         missing = [table.names[n] for n in imageless if table.names[n] not in (named or ())]
         if missing:
@@ -126,6 +124,27 @@ def split_rows(
     is_test |= held_out_rows(labels, rule.held_out, rule.seed, free)
     validation = _validation_classes(table, rule, unseen)
     return labels, splits_by_class(labels, unseen, is_test, validation)
+
+
+def _named_unseen(table: ClassTable, rule: SplitRule) -> frozenset[str] | None:
+    """Classes that somebody called unseen; None where nobody said which are."""
+    if rule.unseen is None and any(table.splits):
+        pairs = zip(table.names, table.splits, strict=True)
+        return frozenset(name for name, split in pairs if split == "unseen")
+    return rule.unseen
+
+
+def lacking_images(entries: Sequence[ImageEntry], table: ClassTable, rule: SplitRule) -> str:
+    """A note on classes that are unseen for want of images alone; empty where that was the rule."""
+    if (named := _named_unseen(table, rule)) is None:
+        return ""
+    known = named | {entry.label for entry in entries if entry.split != "test"}
+    if not (lacking := [name for name in table.names if name not in known]):
+        return ""
+    return (
+        f"images to train on of {len(lacking)} classes that nobody called unseen, such as "
+        f"{lacking[0]!r}: they count as unseen"
+    )
 
 
 def _validation_classes(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,15 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.packages import import_package
 
 TABLES = (".csv", ".tsv", ".json", ".parquet")
+
+KNOWN = ("name", "description", "split", "path", "label")
+"""Columns whose names mean something."""
+
+INDEX = rf"|Unnamed: \d+|{PANDAS_INDEX}"
+"""Columns in which pandas writes or reads row numbers; they say nothing of a row."""
+
+ROW_SPLITS = {"": "", "train": "train", "trainval": "train", "seen": "train", "test": "test"}
+"""Words for the split of a row, and what they mean."""
 
 csv.field_size_limit(1 << 24)  # descriptions may be long
 
@@ -29,10 +40,11 @@ def read_table(path: Path, *, needs: tuple[str, ...]) -> list[dict[str, Any]]:
         needs: columns that must be there.
 
     Returns:
-        One dictionary a row.
+        One dictionary a row, each with all columns; what an object of JSON lacks is None.
 
     Raises:
-        InputError: unreadable, of another form, without a needed column, or without rows.
+        InputError: unreadable, of another form, without a needed column, with two columns of one
+            name, or without rows.
     """
     if path.suffix.lower() not in TABLES:
         raise InputError(f"{path}: not known by its ending; give {', '.join(TABLES)}")
@@ -48,6 +60,9 @@ def read_table(path: Path, *, needs: tuple[str, ...]) -> list[dict[str, Any]]:
         ) from None
     if not rows:
         raise InputError(f"{path}: holds no rows; give each a line")
+    for column in rows[0]:
+        if column not in KNOWN and column.lower() in KNOWN:
+            raise InputError(f"{path}: call the column {column!r} {column.lower()!r}")
     for name in needs:
         if name not in rows[0]:
             raise InputError(
@@ -62,25 +77,56 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     if kind == ".parquet":
         parquet = import_package("pyarrow.parquet", str(path))
         table = parquet.ParquetFile(path).read()
-        index = [name for name in table.column_names if re.fullmatch(PANDAS_INDEX, name)]
-        found: list[dict[str, Any]] = table.drop_columns(index).to_pylist()
-        return found
+        kept = _columns(table.column_names, path)
+        found: list[dict[str, Any]] = table.select([*kept.values()]).to_pylist()
+        return [dict(zip(kept, row.values(), strict=True)) for row in found]
     text = read_text(path)
     if kind == ".json":
-        return _objects(path, json.loads(text))
+        return _objects(path, json.loads(text, object_pairs_hook=_distinct))
     if kind == ".csv":
         check_commas(path, text)
-    reader = csv.DictReader(
-        text.splitlines(keepends=True), delimiter="\t" if kind == ".tsv" else ",", strict=True
-    )
-    rows = list(reader)
-    for number, row in enumerate(rows):
-        if None in row or None in row.values():
+    lines = list(
+        csv.reader(
+            io.StringIO(text, newline=""), delimiter="\t" if kind == ".tsv" else ",", strict=True,
+            skipinitialspace=True,
+        )
+    )  # fmt: skip
+    header, *values = [line for line in lines if line] or [[]]
+    for number, line in enumerate(values):
+        if len(line) != len(header):
             raise InputError(
                 f"{path}: row {number} (from 0) has more or fewer values than the header has "
                 "columns; quote values that hold a comma"
             )
-    return rows
+    places = _columns(header, path)
+    return [{name: line[place] for name, place in places.items()} for line in values]
+
+
+def _columns(names: Iterable[str], path: Path) -> dict[str, int]:
+    """Places of columns by their names, without those of row numbers and without a name.
+
+    Raises:
+        InputError: two have one name.
+    """
+    places: dict[str, int] = {}
+    for place, name in enumerate(str(each).strip() for each in names):
+        if name in places:
+            raise InputError(f"{path}: two columns are called {name!r}; remove or rename one")
+        if not re.fullmatch(INDEX, name):
+            places[name] = place
+    return places
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON.
+
+    Raises:
+        ValueError: two of its keys are equal; which one was meant?
+    """
+    if len(found := dict(pairs)) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"{twice!r} stands there twice in one object")
+    return found
 
 
 def _objects(path: Path, values: Any) -> list[dict[str, Any]]:
@@ -92,7 +138,8 @@ def _objects(path: Path, values: Any) -> list[dict[str, Any]]:
         ]  # fmt: skip
     if not isinstance(values, list) or not all(isinstance(row, dict) for row in values):
         raise InputError(f"{path}: must be a list of objects, or an object by class name")
-    return values
+    columns = dict.fromkeys(key for row in values for key in row)
+    return [{key: row.get(key) for key in columns} for row in values]
 
 
 def read_text(path: Path) -> str:
@@ -105,9 +152,11 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
+        wide = path.read_bytes()[:2] in (b"\xff\xfe", b"\xfe\xff")
+        was, called = ("utf16", "UTF-16") if wide else ("latin1", "Latin-1")
         raise InputError(
             f"{path}: not a text in UTF-8 ({error.reason} at byte {error.start}); save it as "
-            f"UTF-8, as iconv -f latin1 -t utf8 {path} does for Latin-1"
+            f"UTF-8, as iconv -f {was} -t utf8 {path} does for {called}"
         ) from None
 
 
@@ -156,15 +205,30 @@ def check_unique(names: Sequence[str], path: Path) -> None:
 
 
 def check_label(label: object, where: str) -> str:
-    """A class name as results print it.
+    """A class name as results print it, in Unicode's normal form C, as names are typed.
 
     Raises:
         InputError: it is empty, or holds NUL or a line break.
     """
-    text = str(label).strip() if label is not None else ""
+    text = composed(str(label).strip()) if label is not None else ""
     if not text or any(sign in text for sign in "\0\n\r"):
         raise InputError(
-            f"{where}: the class name {str(label)!r} is empty or holds NUL or a line break; "
+            f"{where}: the class name {label!r} is empty or holds NUL or a line break; "
             "give it a readable one"
         )
     return text
+
+
+def composed(text: str) -> str:
+    """A text in Unicode's normal form C; folders of macOS have letters and accents apart."""
+    return unicodedata.normalize("NFC", text)
+
+
+def alike(name: str, names: Iterable[str]) -> str:
+    """For messages: a name that differs in case, spaces, hyphens and underscores alone."""
+
+    def folded(text: str) -> str:
+        return re.sub(r"[\s_-]+", " ", text.strip("\"' ")).casefold()
+
+    wanted = folded(name)
+    return next((f", which has {one!r}" for one in names if folded(one) == wanted), "")

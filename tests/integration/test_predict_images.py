@@ -124,3 +124,6 @@ def test_a_template_with_further_columns_is_refused(folder: Path) -> None:
     rows = [{"name": "okapi", "description": "striped"}]
     with pytest.raises(InputError, match=r"\{habitat\} is no column; .* give a \.csv with"):
         encode_classes(origin, rows, "--add-class", f"{HERE}:words")
+    with pytest.raises(InputError, match=r"\{habitat\} is no column; .*") as caught:
+        encode_classes(origin, rows, "new.csv", f"{HERE}:words")
+    assert "give a .csv" not in str(caught.value)  # it is one
