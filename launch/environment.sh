@@ -18,8 +18,8 @@ import gzsl_dist.config
 lacking = any(importlib.util.find_spec(name) is None for name in ["torch", *filter(None, [extra])])
 own = pathlib.Path(clone) in pathlib.Path(gzsl_dist.config.__file__).parents
 if not own:  # installed by `pip install CLONE`: a copy
-    told = importlib.metadata.distribution("gzsl_dist").read_text("direct_url.json")
-    own = json.loads(told or "{}").get("url") == pathlib.Path(clone).as_uri()
+    recorded = importlib.metadata.distribution("gzsl_dist").read_text("direct_url.json")
+    own = json.loads(recorded or "{}").get("url") == pathlib.Path(clone).as_uri()
 sys.exit(lacking or not own)
 END
 }
