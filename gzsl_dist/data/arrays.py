@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,11 @@ class Dataset(dataset.Dataset):
         """
         if not 0 <= seed < 1 << 63:
             raise InputError(f"{where}: seed {seed} is not a whole number of 0 or more; give one")
+        if not isinstance(semantics, Mapping):
+            raise InputError(
+                f"{where}: semantics are {type(semantics).__name__}; give a vector by class: "
+                "dict(zip(names, semantics))"
+            )
         number = {label: index for index, label in enumerate(semantics)}
         numbers = _numbers(labels, number, where)
         is_unseen = np.zeros(len(number), dtype=bool)
@@ -84,6 +90,12 @@ class Dataset(dataset.Dataset):
             )
         trainable = np.bincount(numbers[words != "test"], minlength=len(number)) > 0
         is_unseen |= ~trainable
+        if len(number) and is_unseen.all():
+            raise InputError(f"{where}: every class is unseen; at least two need rows to train on")
+        if len(number) and (is_unseen | is_validation).all():
+            raise InputError(
+                f"{where}: every seen class is a validation class; at least two must be none"
+            )
         is_test, drawn = _held_out(numbers, words, is_unseen, held_out, seed, tuple(number), where)
         found = splits_by_class(numbers, is_unseen, is_test, is_validation)
         missing = []
@@ -113,12 +125,17 @@ class Dataset(dataset.Dataset):
 def _numbers(
     labels: Sequence[Hashable] | np.ndarray, number: Mapping[Hashable, int], where: str
 ) -> IntArray:
-    plain = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+    plain = list(labels.tolist() if hasattr(labels, "tolist") else labels)  # also of torch
+    if nested := [label for label in plain if not isinstance(label, Hashable)]:
+        raise InputError(f"{where}: {nested[0]!r} is no label; give one class for each row")
     strange = [label for label in plain if label not in number]
     if strange:
+        is_other = str(strange[0]) in map(str, number)
         raise InputError(
             f"{where}: class {strange[0]!r} has {plain.count(strange[0])} rows but no semantics "
             f"({len(set(strange))} such classes); describe it, or leave its rows out"
+            + " (semantics have a key of another type that reads the same)"
+            * is_other
         )
     return np.array([number[label] for label in plain], dtype=np.int64)
 
@@ -133,8 +150,8 @@ def _held_out(
     where: str,
 ) -> tuple[np.ndarray, bool]:
     """Which rows are test rows, ``(rows,)``, and whether any was drawn."""
-    if not 0 <= share < 1:
-        raise InputError(f"{where}: held out share {share:g}: must be 0 or more, and below 1")
+    if not isinstance(share, Real) or not 0 <= share < 1:
+        raise InputError(f"{where}: held out share {share}: must be 0 or more, and below 1")
     free = (words == "") & ~is_unseen[numbers]
     if share and len(lonely := np.flatnonzero(np.bincount(numbers[free]) == 1)):
         raise InputError(
@@ -173,7 +190,13 @@ def splits_by_class(
 
 
 def _matrix(features: ArrayLike, where: str) -> FloatArray:
-    array = np.asarray(features)
+    try:
+        array = np.asarray(features)
+    except (TypeError, ValueError, RuntimeError) as error:  # rows of several lengths, a gradient
+        raise InputError(
+            f"{where}: features are no matrix ({str(error).splitlines()[0]}); one row of numbers "
+            "an image is needed"
+        ) from None
     if array.ndim != 2 or array.dtype.kind not in "fiu":
         raise InputError(
             f"{where}: features are {array.dtype} {array.shape}; a matrix of numbers is needed, "

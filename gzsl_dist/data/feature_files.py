@@ -114,4 +114,4 @@ def _numpy(path: Path) -> Any:
         raise InputError(
             f"{path}: not a file of numpy arrays, or damaged; save it again by np.savez"
         ) from None
-    raise InputError(f"{path}: holds {', '.join(names)}; call the right one features")
+    raise InputError(f"{path}: holds {', '.join(names) or 'nothing'}; call the right one features")

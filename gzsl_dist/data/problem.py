@@ -19,6 +19,7 @@ from gzsl_dist.data.draws import Stream, held_out_rows, permutation
 from gzsl_dist.data.features import Features, StoredFeatures
 from gzsl_dist.data.guard import GuardedFeatures
 from gzsl_dist.data.scaling import Scaling, scale_semantics
+from gzsl_dist.data.validation import check_directions
 from gzsl_dist.errors import InputError
 
 
@@ -227,6 +228,9 @@ def _build(
         return Rows(torch.from_numpy(scaling(stored[index])), labels)
 
     semantics = scale_semantics(dataset.semantics[classes], config.data.semantics_norm)
+    names = tuple(dataset.classes[number] for number in classes)
+    if config.data.semantics_norm is not None:
+        check_directions(semantics, names)
     return Problem(
         train=rows(train, later=on_disk),
         seen=rows(seen, later=measured_later),
@@ -236,7 +240,7 @@ def _build(
         classes=classes,
         scaling=scaling,
         note=note,
-        names=tuple(dataset.classes[number] for number in classes),
+        names=names,
         final_size=(
             len(dataset.splits["trainval"]),
             len(dataset.seen_classes),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -75,6 +75,8 @@ def _check_shapes(dataset: Dataset, where: str) -> None:
             f"{where}: features have shape {dataset.features.shape}, labels have {rows} rows; "
             "one row of features is needed for each label"
         )
+    if not rows:
+        raise InputError(f"{where}: has no rows; at least two classes need some to train on")
     if dataset.semantics.ndim != 2 or len(dataset.semantics) != len(dataset.classes):
         raise InputError(
             f"{where}: semantics have shape {dataset.semantics.shape} for "
@@ -116,7 +118,13 @@ def _check_finite(
 
 
 def _check_range(features: FloatArray, where: str) -> None:
-    """Squares and sums of squares must fit into float32."""
+    """Squares and sums of squares must fit into float32, and rows must differ."""
+    if (
+        len(features) > 1
+        and (features[:64] == features[0]).all()
+        and (features == features[0]).all()
+    ):
+        raise InputError(f"{where}: all rows of features are equal; extract them again")
     largest = float(max(features.max(), -features.min()))
     if largest > LARGEST:
         raise InputError(
@@ -151,6 +159,26 @@ def _check_semantics(dataset: Dataset, where: str) -> None:
             f"{where}: classes {names[twin]!r} and {names[copies[0]]!r} have the same semantics "
             "and could never be distinguished; give each its own"
         )
+
+
+def check_directions(scaled: FloatArray, names: Sequence[str]) -> None:
+    """Check semantics that were scaled to one length, ``(classes, d_a)``.
+
+    Raises:
+        InputError: two of them point the same way, as all do that are a single number.
+    """
+    drawn = np.random.default_rng(0).standard_normal(scaled.shape[1])
+    places = scaled @ drawn
+    order = np.argsort(places, kind="stable")  # equal ones lie side by side
+    near = np.diff(places[order]) <= 1e-5 * np.linalg.norm(scaled[0])
+    for one, other in zip(order[:-1][near], order[1:][near], strict=True):
+        if np.allclose(scaled[one], scaled[other], rtol=1e-6, atol=0):
+            first, second = sorted((int(one), int(other)))
+            raise InputError(
+                f"semantics of classes {names[first]!r} and {names[second]!r} differ in length "
+                "alone, and are scaled to one length; describe them by more, or give "
+                "--data.semantics_norm null"
+            )
 
 
 def _check_splits(dataset: Dataset, where: str) -> None:

@@ -67,9 +67,12 @@ def read_tables(
         raise InputError(f"{rows}: split {wrong[0]!r} of a row; give train, test or nothing")
     matrix = open_features(features)
     if len(matrix) != len(labels):
+        is_turned = matrix.shape[1] == len(labels)
         raise InputError(
             f"{features}: {len(matrix)} rows of features, {rows} has {len(labels)}; one line is "
             "needed for each row, in the same order"
+            + " (the features are transposed: save .T)"
+            * is_turned
         )
     chosen = {label for label, mark in marks.items() if mark == "unseen"}
     if unseen is not None:
@@ -97,7 +100,7 @@ def _classes(path: Path, names: Path | None) -> tuple[dict[str, np.ndarray], dic
         return dict(zip(table.names, table.attributes, strict=True)), marks
     if names is None:
         raise InputError(f"{path}: has no names; give --names FILE, one a line")
-    lines = [line for line in read_lines(names) if line]
+    lines = [line for line in read_lines(names) if line.strip()]
     semantics = np.asarray(open_features(path))
     if len(lines) != len(semantics):
         raise InputError(

@@ -184,6 +184,11 @@ SPOILT: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: write_classes(f / "c.csv", fast=[0, 1, 2, "0,5x"]), "where other classes",
     ),
     "too few rows": (lambda f: save(f, FEATURES[1:]), "29 rows of features, .* has 30"),
+    "transposed": (lambda f: save(f, FEATURES.T), r"5 rows of features, .* transposed: save \.T"),
+    "no unseen class left": (
+        lambda f: [(f / "u").write_text("\n".join(NAMES)), ["--unseen", f / "u"]][1],
+        "every class is unseen",
+    ),
     "one feature": (lambda f: save(f, FEATURES[:, 0]), "a matrix of numbers"),
     "words": (lambda f: save(f, FEATURES.astype(str)), "a matrix of numbers"),
     "no numbers": (lambda f: write_classes(f / "c.csv", fast=None, wild=None), "no columns of num"),
@@ -238,6 +243,8 @@ def test_semantics_alone_need_names(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("horse\ntiger\ncow\ncow\n")
     with pytest.raises(InputError, match="two classes are called 'cow'"):
         main([*call, "--names", str(tmp_path / "names.txt")])
+    (tmp_path / "names.txt").write_text("\n\n".join(NAMES) + "\n  \n")
+    assert main([*call, "--names", str(tmp_path / "names.txt")]) == 0
     (tmp_path / "names.txt").write_text("horse\n")
     with pytest.raises(InputError, match=r"1 names, .* has 4 rows"):
         main([*call, "--names", str(tmp_path / "names.txt")])

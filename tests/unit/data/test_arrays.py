@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from gzsl_dist import Dataset
 from gzsl_dist.data.dataset import summary
@@ -59,6 +60,7 @@ def test_labels_may_be_numbers_and_rows_all_to_train_on() -> None:
         ({"labels": [*LABELS[:-1], "yak"]}, "class 'yak' has 1 rows but no semantics"),
         ({"labels": LABELS[1:]}, "features have shape"),
         ({"features": FEATURES[0]}, "a matrix of numbers"),
+        ({"features": np.ones((20, 3))}, "all rows of features are equal"),
         ({"features": FEATURES * np.nan}, "NaN or infinite"),
         ({"features": FEATURES * 1e300}, "NaN or infinite"),
         ({"semantics": SEMANTICS | {"zebra": [1, 1, 1]}}, r"'zebra' have shape \(3,\)"),
@@ -73,6 +75,14 @@ def test_labels_may_be_numbers_and_rows_all_to_train_on() -> None:
         ({"splits": ["train"]}, "splits must be"),
         ({"splits": ["trian"] * 20}, "splits must be"),
         ({"held_out": 1.0}, "below 1"),
+        ({"held_out": "0.2"}, "held out share 0.2: must be"),
+        ({"labels": [[label] for label in LABELS]}, r"\['\w+'\] is no label; give one class"),
+        ({"labels": [1] * 20, "semantics": {"1": [0], "2": [1]}}, "of another type that reads"),
+        ({"semantics": np.eye(4)}, r"semantics are ndarray; give a vector by class: dict\(zip"),
+        ({"features": [[1.0], [1.0, 2.0]]}, "features are no matrix"),
+        ({"features": torch.ones(20, 2, requires_grad=True)}, "features are no matrix .*detach"),
+        ({"features": FEATURES[:0], "labels": []}, "every class is unseen; at least two"),
+        ({"validation": ["horse", "tiger", "cow"]}, "every seen class is a validation class"),
         ({"seed": -1}, "seed -1 is not a whole number"),
         ({"semantics": {}, "labels": [], "features": FEATURES[:0]}, "hold no class"),
         (
@@ -85,3 +95,10 @@ def test_refused_in_one_line(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         made(**changed)
     assert "\n" not in str(caught.value)
+
+
+def test_labels_of_torch_are_numbers_as_others() -> None:
+    numbers = [list(SEMANTICS).index(label) for label in LABELS]
+    semantics = dict(enumerate(SEMANTICS.values()))
+    of_torch = made(labels=torch.tensor(numbers), semantics=semantics)
+    assert of_torch.fingerprint == made(labels=numbers, semantics=semantics).fingerprint

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import gzsl_dist
 from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.problem import Problem, final_problem, selection_problem
@@ -144,3 +145,14 @@ def test_scaling_of_selection_knows_neither_validation_nor_held_out_rows() -> No
     assert torch.equal(other.train.features, problem.train.features)
     assert np.array_equal(other.scaling.extent, problem.scaling.extent)
     assert other.seen.features.max() > 1
+
+
+@pytest.mark.parametrize("semantics", [[[1], [2], [3], [4]], [[1, 2], [0, 1], [3, 0], [2, 4]]])
+def test_semantics_that_differ_in_length_alone_are_refused(semantics: list[list[float]]) -> None:
+    """Scaled to one length they would be equal, and the classes one."""
+    rows = np.random.default_rng(0).random((12, 5))
+    labels = [number % 3 for number in range(12)]
+    data = gzsl_dist.Dataset.from_arrays(rows, labels, dict(enumerate(semantics)))
+    with pytest.raises(InputError, match=r"semantics of classes '\d' and '\d' differ in length"):
+        final_problem(data, Config())
+    final_problem(data, Config.model_validate({"data": {"semantics_norm": None}}))
