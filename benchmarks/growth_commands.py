@@ -3,7 +3,7 @@
     python benchmarks/growth_commands.py --out growth [--against C N d_x]
 
 Simulated data of some sizes go through the command line (train with a look, synthesize, evaluate
-from the bank, report, predict, both baselines) under Python's profiler, by the process's own seconds.
+from the bank, report, predict, baselines) under Python's profiler, by a process's own seconds.
 A line is a part, named by the function that owns it, with all that this calls; and *every* other
 function of the package that takes half a second at the largest size and grows faster than the size,
 which is the most that is expected: rows are as many for any number of classes.

@@ -125,10 +125,45 @@ def contrast_products(
             for which in ("anchors", "others")
         ]
     if "comparator" in weights.active():
-        between = sizes.comparator_hidden
+        between, compared = sizes.comparator_hidden, compared_classes(config, shape)
         products += layer("comparator, rows", batch, wide, between, **whole)
-        products += layer("comparator, classes", classes, shape.semantic_dim, between, **last)
+        products += layer("comparator, classes", compared, shape.semantic_dim, between, **last)
     return products
+
+
+def compared_classes(config: Config, shape: Any) -> int:
+    """How many classes the comparator compares a row with."""
+    sample = config.loss.comparator_sample
+    return int(shape.classes if sample is None else min(sample, shape.classes))
+
+
+def pair_runner(
+    config: Config, shape: Any, batch: int, side: str, device: Any
+) -> Callable[[], None] | None:
+    """A function that does the vector operations of the comparator's pairs; None without pairs.
+
+    One pass over ``rows x classes x hidden`` values forward and one back for the rows, on the
+    critic's side another for the classes: each a comparison of two values, a product and a sum, on
+    blocks that lie ready in a cache.
+    """
+    import torch
+
+    from gzsl_dist.models.comparator import BLOCK
+
+    if "comparator" not in getattr(config.loss, side).active():
+        return None
+    hidden = config.model.comparator_hidden
+    values = (3 if side == "critic" else 2) * batch * compared_classes(config, shape) * hidden
+    block = torch.randn(BLOCK // hidden, hidden, device=device)
+    row, weight = torch.randn(hidden, device=device), torch.randn(hidden, device=device)
+    larger, sums = torch.empty_like(block), torch.empty(len(block), device=device)
+
+    def run() -> None:
+        for _ in range(-(-values // block.numel())):
+            torch.maximum(block, row, out=larger)
+            torch.mv(larger, weight, out=sums)
+
+    return run
 
 
 def runner(products: list[Product], device: Any, dtype: Any) -> Callable[[], None]:

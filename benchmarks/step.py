@@ -4,9 +4,11 @@
 
 Real steps of the trainer (batch, forward, backward, optimizer) on random data, one process. The
 *floor* is the matrix products that the step's mathematics needs, run alone at the same shapes
-(`benchmarks/matrix_products.py`, counted in docs/performance.md). The *published form* is CE-GZSL
-as its paper has it (`benchmarks/published_ce_gzsl.py`). Repeats are interleaved, so that what else
-the machine does falls on all alike; ratios are of neighbours, then their median.
+(`benchmarks/matrix_products.py`, counted in docs/performance.md). *Pairs* are the vector operations
+of the comparator's rows and classes, alone and on blocks in a cache; *both* is floor and pairs. The
+*published form* is CE-GZSL as its paper has it (`benchmarks/published_ce_gzsl.py`). Repeats are
+interleaved, so that what else the machine does falls on all alike; ratios are of neighbours, then
+their median.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import scaling
-from matrix_products import critic_products, generator_products, runner
+from matrix_products import critic_products, generator_products, pair_runner, runner
 
 SHAPES = {  # features, semantics, seen classes
     "cub": (2048, 1024, 150),
@@ -87,6 +89,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="cpu: what this process computed itself; for one thread on a machine that others use",
     )
     parser.add_argument("--repeats", type=int, default=5, metavar="N")
+    parser.add_argument("--comparator-sample", type=int, metavar="N", help="loss.comparator_sample")
     parser.add_argument("--published", action="store_true", help="time the published form as well")
     parser.add_argument(
         "--memory", type=float, default=8.0, metavar="GIB", help="what its pairs may take [8]"
@@ -115,6 +118,7 @@ def measure(
             "method": method,
             "model": SMALL if name == "cub_cpu" else {},
             "train": {"batch_size": batch, "precision": options.precision},
+            "loss": {"comparator_sample": options.comparator_sample},
         }
     )
     device = torch.device(options.device)
@@ -130,9 +134,12 @@ def measure(
     for side, (step, count) in sides.items():
         products = count(config, shape, batch)
         tasks = {"step": step, "floor": no_draw(runner(products, device, dtype))}
+        vectors = pair_runner(config, shape, batch, side, device)
+        if vectors is not None:
+            tasks["pairs"] = no_draw(vectors)
         if options.published and method == "ce_gzsl":
-            pairs = batch * shape.classes * (config.model.embedding_dim + shape.semantic_dim)
-            if 16 * pairs <= options.memory * 2**30:  # inputs, hidden layer, their gradients
+            inputs = batch * shape.classes * (config.model.embedding_dim + shape.semantic_dim)
+            if 16 * inputs <= options.memory * 2**30:  # inputs, hidden layer, their gradients
                 tasks["published"] = published_step(trainer, config, side)
         times = timed(options, tasks)
         figures: dict[str, Any] = {
@@ -145,6 +152,8 @@ def measure(
         for task, seconds in times.items():
             figures[task] = scaling.spread([1e3 * value for value in seconds])
         figures["to_floor"] = ratio(times["step"], times["floor"])
+        both = zip(times["floor"], times.get("pairs", [0.0] * options.repeats), strict=True)
+        figures["to_both"] = ratio(times["step"], [products + pairs for products, pairs in both])
         if "published" in times:
             figures["published_to_step"] = ratio(times["published"], times["step"])
         found.append(figures)
@@ -218,9 +227,8 @@ def ratio(above: list[float], below: list[float]) -> float:
 
 
 HEADER = (
-    "| shape | method | B | side | step | floor | to floor | published | times a step |\n"
-    + "| --- " * 9
-    + "|"
+    "| shape | method | B | side | step | floor | to floor | pairs | to both | published |"
+    " times a step |\n" + "| --- " * 11 + "|"
 )
 
 
@@ -234,6 +242,7 @@ def as_line(figures: dict[str, Any]) -> str:
     published = figures.get("published_to_step")
     cells = [figures[name] for name in ("shape", "method", "batch_size", "side")]
     cells += [spread("step"), spread("floor"), f"{figures['to_floor']:.2f}"]
+    cells += [spread("pairs"), f"{figures['to_both']:.2f}"]
     cells += [spread("published"), f"{published:.1f}" if published else "-"]
     return f"| {' | '.join(map(str, cells))} |"
 

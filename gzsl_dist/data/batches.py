@@ -47,12 +47,15 @@ class Batch:
         labels: ``(slots,)`` their seen classes.
         noise: ``(slots, d_z)`` for one synthetic row of the same class each.
         mix: ``(slots, 1)`` in (0, 1], where between real and synthetic the penalty is taken.
+        compared: ``(sample,)`` distinct seen classes, the same on all processes, that the
+            comparator compares rows with beside their own; None: all.
     """
 
     features: Tensor
     labels: Tensor
     noise: Tensor
     mix: Tensor
+    compared: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,14 @@ class HostDraw:
     """What of a batch is made in host memory, ahead of its step.
 
     `ids`, ``(slots,)``, are training rows; `features` are None where all rows are on the device.
+    The others are as of `Batch`.
     """
 
     ids: Tensor
     features: Tensor | None
     noise: Tensor
     mix: Tensor
+    compared: Tensor | None
 
 
 class BatchSource:
@@ -83,6 +88,7 @@ class BatchSource:
         seed: decides rows, noise and mixing.
         device: where batches are put, in `dtype`.
         dtype: of features, noise and mixing.
+        sample: classes drawn for each batch, and out of how many; None: none are.
     """
 
     def __init__(
@@ -95,6 +101,7 @@ class BatchSource:
         seed: int,
         device: torch.device,
         dtype: torch.dtype = torch.float32,
+        sample: tuple[int, int] | None = None,
     ) -> None:
         # All rows are where they are used if they fit there; else each draw takes its own.
         self.features = rows.features
@@ -109,6 +116,7 @@ class BatchSource:
         self.slots = slots
         self.noise_dim = noise_dim
         self.seed = seed
+        self.sample = sample
         self._order = lru_cache(maxsize=2)(self._draw_order)
         ahead = 1 if device.type == "cpu" else AHEAD
         self._threads = ThreadPoolExecutor(max_workers=ahead, thread_name_prefix="batches")
@@ -138,6 +146,7 @@ class BatchSource:
             labels=self.labels[ids],
             noise=made.noise.to(device, dtype),
             mix=made.mix.to(device, dtype),
+            compared=None if made.compared is None else made.compared.to(device),
         )
 
     def _take(self, draw: int) -> HostDraw:
@@ -158,7 +167,11 @@ class BatchSource:
             features=None if self._on_device else self.features[ids],
             noise=normals(self.seed, Stream.NOISE, draw, self.slots, self.noise_dim),
             mix=uniforms(self.seed, Stream.MIX, draw, self.slots, 1),
+            compared=None if self.sample is None else self._draw_classes(draw, *self.sample),
         )
+
+    def _draw_classes(self, draw: int, count: int, among: int) -> Tensor:
+        return torch.from_numpy(permutation(self.seed, Stream.CLASSES, draw, among)[:count])
 
     def _draw_order(self, epoch: int) -> NDArray[np.int64]:
         return permutation(self.seed, Stream.ROWS, epoch, len(self.labels))

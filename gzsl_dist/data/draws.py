@@ -28,6 +28,7 @@ class Stream(IntEnum):
     BANK = 4
     SPLIT = 5
     SIMULATED = 6
+    CLASSES = 7
     SHUFFLED_BLOCKS = 16
     SHUFFLED_ROWS = 17
 

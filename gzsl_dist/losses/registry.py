@@ -33,7 +33,8 @@ class EmbeddingLoss(BaseModel):
     - ``rows``: ``(embeddings, labels, *, anchors)``, unit vectors ``(batch, d_u)`` of all rows, of
       which the slice `anchors` are compared with all;
     - ``classes``: ``(scores, labels, *, total)``, the comparator's scores ``(rows, seen classes)``
-      of some of the `total` rows.
+      of some of the `total` rows; with `loss.comparator_sample` ``(rows, 1 + sample)``, the first
+      of a row's own class (all labels are 0), minus infinity where the sample has that again.
 
     The first line of a subclass's docstring describes its weights, ``loss.critic.NAME`` and
     ``loss.generator.NAME``; its fields are the settings ``loss.NAME.FIELD``.

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
 
 from gzsl_dist.models.initialize import WEIGHT_DEVIATION, initialize
 from gzsl_dist.models.precision import at_least_float32
@@ -34,12 +35,21 @@ class Comparator(nn.Module):
         initialize(self)
         nn.init.normal_(self.output, 0.0, WEIGHT_DEVIATION)
 
-    def forward(self, embeddings: Tensor, semantics: Tensor) -> Tensor:
-        """Scores, ``(rows, classes)``, of ``(rows, embedding_dim)`` and ``(classes, d_a)``."""
+    def forward(self, embeddings: Tensor, semantics: Tensor, own: Tensor | None = None) -> Tensor:
+        """Scores, ``(rows, classes)``, of ``(rows, embedding_dim)`` and ``(classes, d_a)``.
+
+        With `own`, ``(rows, d_a)`` of each row's class, a column of their scores comes first.
+        """
         rows = at_least_float32(self.hidden_embedding(embeddings))
         classes = at_least_float32(self.hidden_semantic(semantics))
         with torch.autocast(rows.device.type, enabled=False):
-            return pair_scores(rows, classes, self.output)
+            scores = pair_scores(rows, classes, self.output)
+        if own is None:
+            return scores
+        matching = at_least_float32(self.hidden_semantic(own))
+        with torch.autocast(rows.device.type, enabled=False):
+            of_own = leaky_relu(rows + matching, SLOPE) @ self.output
+        return torch.cat([of_own[:, None], scores], dim=1)
 
 
 def pair_scores(rows: Tensor, classes: Tensor, weight: Tensor) -> Tensor:

@@ -130,6 +130,8 @@ def similarity_blocks(config: Config, shape: DataShape, world_size: int) -> dict
     batch, classes = config.train.batch_size, shape.seen_count
     size = 8 if config.train.precision == "float64" else 4  # losses are never in half precision
     critic, generator = config.loss.critic, config.loss.generator
+    sample = config.loss.comparator_sample
+    compared = classes if sample is None else 1 + min(sample, classes)
 
     def block(losses: list[str], rows: int, columns: int) -> int:
         return size * -(-rows // world_size) * columns if losses else 0
@@ -141,5 +143,5 @@ def similarity_blocks(config: Config, shape: DataShape, world_size: int) -> dict
         "instances, generator, 2B/W x 2B": min(
             block(generator.active("rows"), 2 * batch, 2 * batch), largest
         ),
-        "comparator, B/W x C": block(critic.active("classes"), batch, classes),
+        "comparator, B/W x C": block(critic.active("classes"), batch, compared),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -46,17 +47,24 @@ class EmbeddingLosses:
         self._of_rows = {n: loss for n, loss in losses.items() if loss.compares == "classes"}
         self._of_batch = {n: loss for n, loss in losses.items() if loss.compares != "classes"}
 
-    def of_rows(self, hidden: Tensor, labels: Tensor) -> Losses:
+    def of_rows(self, hidden: Tensor, labels: Tensor, compared: Tensor | None) -> Losses:
         """Those that compare rows with classes only, before weighting.
 
         Args:
             hidden: ``(rows, embedding_dim)`` of any part of the global batch.
             labels: ``(rows,)``.
+            compared: ``(sample,)`` classes to compare with beside a row's own; None: all.
         """
         if not self._of_rows or self._networks.comparator is None:
             return {}
+        own = None if compared is None else self._semantics[labels]
+        classes = self._semantics if compared is None else self._semantics[compared]
         with network_precision(self._config.train.precision, hidden.device):
-            scores = self._networks.comparator(hidden, self._semantics)
+            scores = self._networks.comparator(hidden, classes, own)
+        if compared is not None:  # a row's own class is its first column, and no other
+            again = torch.nn.functional.pad(compared == labels[:, None], (1, 0))
+            scores = scores.masked_fill(again, -math.inf)
+            labels = torch.zeros_like(labels)
         total = self._config.train.batch_size
         return {
             name: _scalar(name, loss(scores, labels, total=total))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -86,8 +87,9 @@ class CriticObjective(Objective):
 
         The fake rows come from the generator without gradient, of the same classes as the real.
         """
+        rows = partial(self._rows, compared=batch.compared)
         losses, projected = in_micro_batches(
-            self._rows, batch.features, batch.labels, batch.mix, fake, count=self.micro_batches
+            rows, batch.features, batch.labels, batch.mix, fake, count=self.micro_batches
         )
         if projected is not None:
             losses |= self._embedding_losses.of_batch(projected, batch.labels)
@@ -95,7 +97,12 @@ class CriticObjective(Objective):
         return self.weighted(losses, {"wasserstein": 1.0, "gradient_penalty": penalty})
 
     def rows(
-        self, features: Tensor, labels: Tensor, mix: Tensor, fake: Tensor
+        self,
+        features: Tensor,
+        labels: Tensor,
+        mix: Tensor,
+        fake: Tensor,
+        compared: Tensor | None = None,
     ) -> tuple[Losses, Tensor | None]:
         """Losses of a part of the real rows beside as many synthetic ones, and ``(rows, d_u)``."""
         networks, total = self._shared[0], self._config.train.batch_size
@@ -116,7 +123,7 @@ class CriticObjective(Objective):
             return losses, None
         with self.precise():
             hidden, projected = networks.embedding(features)
-        return losses | self._embedding_losses.of_rows(hidden, labels), projected
+        return losses | self._embedding_losses.of_rows(hidden, labels, compared), projected
 
 
 class GeneratorObjective(Objective):
@@ -131,8 +138,9 @@ class GeneratorObjective(Objective):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Losses]:
         """Loss and its parts (detached, before weighting) on synthetic rows of the real labels."""
+        rows = partial(self._rows, compared=batch.compared)
         losses, projected = in_micro_batches(
-            self._rows, batch.noise, batch.labels, count=self.micro_batches
+            rows, batch.noise, batch.labels, count=self.micro_batches
         )
         if projected is not None:
             with_real = self._embedding_losses.weights.active("rows")
@@ -140,7 +148,9 @@ class GeneratorObjective(Objective):
             losses |= self._embedding_losses.of_batch(projected, batch.labels, others)
         return self.weighted(losses, {"adversarial": 1.0})
 
-    def rows(self, noise: Tensor, labels: Tensor) -> tuple[Losses, Tensor | None]:
+    def rows(
+        self, noise: Tensor, labels: Tensor, compared: Tensor | None = None
+    ) -> tuple[Losses, Tensor | None]:
         """Losses of synthetic rows of a part of the ``(rows, d_z)`` noise, and ``(rows, d_u)``."""
         networks = self._shared[0]
         with self.precise():
@@ -151,7 +161,7 @@ class GeneratorObjective(Objective):
             return losses, None
         with self.precise():
             hidden, projected = networks.embedding(fake)
-        return losses | self._embedding_losses.of_rows(hidden, labels), projected
+        return losses | self._embedding_losses.of_rows(hidden, labels, compared), projected
 
     @torch.no_grad()
     def project(self, features: Tensor) -> Tensor:

@@ -179,6 +179,7 @@ def networks_for(problem: Problem, config: Config) -> Networks:
 
 def batches_for(problem: Problem, config: Config, processes: DistributedContext) -> BatchSource:
     """This process's slots of the batches that a problem is trained on."""
+    sample = config.loss.comparator_sample
     return BatchSource(
         problem.train,
         batch_size=config.train.batch_size,
@@ -187,4 +188,5 @@ def batches_for(problem: Problem, config: Config, processes: DistributedContext)
         seed=config.train.seed,
         device=processes.device,
         dtype=network_dtype(config.train.precision),
+        sample=None if sample is None else (sample, problem.seen_count),
     )

@@ -33,6 +33,7 @@ def critic_loss(networks: Networks, semantics: Tensor, config: Config, batch: Ba
         hidden,
         (projected, batch.labels),
         (projected, batch.labels),
+        batch.compared,
         moving=True,
     )
 
@@ -53,6 +54,7 @@ def generator_loss(networks: Networks, semantics: Tensor, config: Config, batch:
         hidden,
         (projected, batch.labels),
         (torch.cat([projected, real]), batch.labels.repeat(2)),
+        batch.compared,
         moving=False,
     )
 
@@ -65,6 +67,7 @@ def embedding_part(
     hidden: Tensor,
     own: tuple[Tensor, Tensor],
     instances: tuple[Tensor, Tensor],
+    compared: Tensor | None,
     *,
     moving: bool,
 ) -> Tensor:
@@ -75,7 +78,12 @@ def embedding_part(
     for name in weights.active():
         formula = config.loss.of(name)
         if formula.compares == "classes":
-            term = formula(networks.comparator(hidden, semantics), own[1], total=whole)
+            scores = networks.comparator(hidden, semantics)
+            if compared is not None:
+                others = [c for c in range(len(semantics)) if c not in compared.tolist()]
+                for row, label in enumerate(own[1].tolist()):
+                    scores[row, [c for c in others if c != label]] = -torch.inf
+            term = formula(scores, own[1], total=whole)
         elif formula.compares == "rows":
             term = formula(*instances, anchors=slice(0, len(instances[1])))
         elif formula.by_class:

@@ -84,6 +84,10 @@ SETTINGS = {
     },
     "local negatives": {"method": "iapc", "loss": {"negatives": "local"}},
     "ce_gzsl": {"method": "ce_gzsl", "loss": {"generator": {"instance": 1.0, "comparator": 1.0}}},
+    "ce_gzsl, a sample of classes": {
+        "method": "ce_gzsl",
+        "loss": {"generator": {"instance": 1.0, "comparator": 1.0}, "comparator_sample": 3},
+    },
     "wgan": {"method": "wgan"},
     "iapc, anchor": {"method": "iapc", "model": {"anchor": "ridge"}},
     "iapc, anchor with a kernel": {"method": "iapc", "model": {"anchor": "kernel_ridge"}},
@@ -180,6 +184,7 @@ def build(
     ):  # of values that make a part of ReLU's inputs negative
         form, means = config.model.anchor, torch.randn(CLASSES, FEATURES, generator=draw)
         networks.generator.anchor.take(next(regressions(form, semantics, means)))
+    sample = config.loss.comparator_sample
     batches = BatchSource(
         rows,
         batch_size=config.train.batch_size,
@@ -188,6 +193,7 @@ def build(
         seed=3,
         device=device,
         dtype=dtype,
+        sample=sample and (sample, CLASSES),
     )
     return networks.to(device), semantics.to(device), batches
 
@@ -275,7 +281,8 @@ def _plain_gradients(name: str, batch_size: int, double: bool, world_size: int) 
 
 
 def part(batch: Batch, slots: slice) -> Batch:
-    return Batch(batch.features[slots], batch.labels[slots], batch.noise[slots], batch.mix[slots])
+    rows = (batch.features[slots], batch.labels[slots], batch.noise[slots], batch.mix[slots])
+    return Batch(*rows, batch.compared)
 
 
 def all_distributed_gradients(

@@ -15,7 +15,9 @@ from gzsl_dist.data.draws import Stream, normals, uniforms
 from gzsl_dist.data.problem import Rows
 
 
-def source(rows: int, batch_size: int, seed: int = 0) -> BatchSource:
+def source(
+    rows: int, batch_size: int, seed: int = 0, sample: tuple[int, int] | None = None
+) -> BatchSource:
     labels = torch.arange(rows) % 5
     return BatchSource(
         Rows(torch.arange(rows, dtype=torch.float32)[:, None].repeat(1, 3), labels),
@@ -24,6 +26,7 @@ def source(rows: int, batch_size: int, seed: int = 0) -> BatchSource:
         noise_dim=4,
         seed=seed,
         device=torch.device("cpu"),
+        sample=sample,
     )
 
 
@@ -50,6 +53,19 @@ def test_the_seed_decides() -> None:
     assert (source(20, 8).row_ids(3) == same.row_ids(3)).all()
     assert (same.row_ids(3) != other.row_ids(3)).any()
     assert not torch.equal(same.batch(0).noise, other.batch(0).noise)
+
+
+def test_a_sample_of_classes_is_drawn_anew_for_each_batch() -> None:
+    batches = source(20, 8, sample=(3, 5))
+    found = [batches.batch(draw).compared for draw in range(40)]
+    sets = [set(each.tolist()) for each in found if each is not None]
+    assert all(len(each) == 3 and each <= set(range(5)) for each in sets)
+    assert len({tuple(sorted(each)) for each in sets}) == 10, "all threes of five classes"
+    again = source(7, 3, sample=(3, 5)).batch(17).compared  # of other rows and slots
+    assert again is not None and set(again.tolist()) == sets[17]
+    assert source(20, 8).batch(0).compared is None
+    whole = source(20, 8, sample=(30, 5)).batch(0).compared
+    assert whole is not None and len(whole) == 5
 
 
 def test_mixing_is_independent_of_the_noise() -> None:
