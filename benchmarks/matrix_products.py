@@ -134,7 +134,7 @@ def contrast_products(
 def compared_classes(config: Config, shape: Any) -> int:
     """How many classes the comparator compares a row with."""
     sample = config.loss.comparator_sample
-    return int(shape.classes if sample is None else min(sample, shape.classes))
+    return int(min(sample, shape.classes) if sample else shape.classes)
 
 
 def pair_runner(

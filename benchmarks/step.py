@@ -89,7 +89,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         help="cpu: what this process computed itself; for one thread on a machine that others use",
     )
     parser.add_argument("--repeats", type=int, default=5, metavar="N")
-    parser.add_argument("--comparator-sample", type=int, metavar="N", help="loss.comparator_sample")
+    parser.add_argument(
+        "--comparator-sample", type=int, default=0, metavar="N", help="loss.comparator_sample"
+    )
     parser.add_argument("--published", action="store_true", help="time the published form as well")
     parser.add_argument(
         "--memory", type=float, default=8.0, metavar="GIB", help="what its pairs may take [8]"

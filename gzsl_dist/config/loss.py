@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, PositiveInt, create_model
+from pydantic import Field, NonNegativeInt, create_model
 
 from gzsl_dist.config.section import Section, Weight
 from gzsl_dist.losses.registry import EmbeddingLoss, find_losses
@@ -53,10 +53,10 @@ class LossSettings(Section):
         description="Rows compared: those of all processes, or of each process alone (an ablation: "
         "results then depend on the number of processes).",
     )
-    comparator_sample: PositiveInt | None = Field(
-        None,
+    comparator_sample: NonNegativeInt = Field(
+        0,
         description="Seen classes that the comparator compares rows with beside their own, drawn "
-        "anew for each batch; null is all, as published. Fewer of many thousand make a step faster "
+        "anew for each batch; 0 is all, as published. Fewer of many thousand make a step faster "
         "and the loss smaller, by about log(classes / sample).",
     )
     if TYPE_CHECKING:

@@ -24,8 +24,9 @@ RowBlocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 REFERENCE_CLASSES = 200
 """Number of classes at which `weight_decay` is the penalty itself (CUB's)."""
 
-LOGITS = 1 << 24
-"""Logits held at once: blocks of rows are cut so that many classes do not need much memory."""
+LOGITS, CACHED_LOGITS = 1 << 24, 1 << 21
+"""Logits held at once: blocks of rows are cut so that many classes do not need much memory, and on
+CPUs so that a cache holds them: 6,000 classes take 1.6 times as long where it does not."""
 
 DOT_PART = 1 << 20
 
@@ -189,8 +190,9 @@ def cut(
     blocks: RowBlocks, class_count: int, rows: int | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The blocks, cut so that logits of all classes, and rows where given, stay within bounds."""
-    most = max(1, min(LOGITS // max(class_count, 1), rows or LOGITS))
     for inputs, labels in blocks():
+        logits = CACHED_LOGITS if inputs.device.type == "cpu" else LOGITS
+        most = max(1, min(logits // max(class_count, 1), rows or logits))
         yield from zip(inputs.split(most), labels.split(most), strict=True)
 
 

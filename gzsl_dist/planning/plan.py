@@ -131,7 +131,7 @@ def similarity_blocks(config: Config, shape: DataShape, world_size: int) -> dict
     size = 8 if config.train.precision == "float64" else 4  # losses are never in half precision
     critic, generator = config.loss.critic, config.loss.generator
     sample = config.loss.comparator_sample
-    compared = classes if sample is None else 1 + min(sample, classes)
+    compared = 1 + min(sample, classes) if sample else classes
 
     def block(losses: list[str], rows: int, columns: int) -> int:
         return size * -(-rows // world_size) * columns if losses else 0

@@ -189,9 +189,9 @@ def trace(config: Config, shape: DataShape, world_size: int) -> Traced:
             labels=torch.empty(slots, dtype=torch.int64),
             noise=torch.empty(slots, config.model.noise_dim, dtype=dtype),
             mix=torch.empty(slots, 1, dtype=dtype),
-            compared=None
-            if sample is None
-            else torch.empty(min(sample, shape.seen_count), dtype=torch.int64),
+            compared=torch.empty(min(sample, shape.seen_count), dtype=torch.int64)
+            if sample
+            else None,
         )
         arguments = (networks, semantics, config, processes)
         critic, generator = CriticObjective(*arguments), GeneratorObjective(*arguments)

@@ -188,5 +188,5 @@ def batches_for(problem: Problem, config: Config, processes: DistributedContext)
         seed=config.train.seed,
         device=processes.device,
         dtype=network_dtype(config.train.precision),
-        sample=None if sample is None else (sample, problem.seen_count),
+        sample=(sample, problem.seen_count) if sample else None,
     )

@@ -193,7 +193,7 @@ def build(
         seed=3,
         device=device,
         dtype=dtype,
-        sample=sample and (sample, CLASSES),
+        sample=(sample, CLASSES) if sample else None,
     )
     return networks.to(device), semantics.to(device), batches
 

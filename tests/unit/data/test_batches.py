@@ -62,10 +62,12 @@ def test_a_sample_of_classes_is_drawn_anew_for_each_batch() -> None:
     assert all(len(each) == 3 and each <= set(range(5)) for each in sets)
     assert len({tuple(sorted(each)) for each in sets}) == 10, "all threes of five classes"
     again = source(7, 3, sample=(3, 5)).batch(17).compared  # of other rows and slots
-    assert again is not None and set(again.tolist()) == sets[17]
+    assert again is not None
+    assert set(again.tolist()) == sets[17]
     assert source(20, 8).batch(0).compared is None
     whole = source(20, 8, sample=(30, 5)).batch(0).compared
-    assert whole is not None and len(whole) == 5
+    assert whole is not None
+    assert len(whole) == 5
 
 
 def test_mixing_is_independent_of_the_noise() -> None:
