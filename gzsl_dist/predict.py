@@ -20,6 +20,7 @@ import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,14 +92,15 @@ def main(arguments: list[str]) -> int:
     model = load_model(options.run)
     features: Features
     entries: list[ImageEntry] = []
+    kept: list[bool] | None = None
     if options.images:
-        entries, features = _encoded(model, options)
+        entries, features, kept = _encoded(model, options)
     else:
         features = read_features(options.features, model.card.feature_dim)
     beside = {"image": [entry.name for entry in entries]} if options.images else {}
     for name, path in (("id", options.ids), ("label", options.labels)):
         if path is not None:
-            beside[name] = read_column(path, name, len(features))
+            beside[name] = read_column(path, name, len(features), kept)
     model = model_with_classes(model, options)
     known = model.classes
     if names is not None:
@@ -140,8 +142,8 @@ def main(arguments: list[str]) -> int:
 
 def _encoded(
     model: ZeroShotModel, options: argparse.Namespace
-) -> tuple[list[ImageEntry], Features]:
-    """The images that can be read, and their features."""
+) -> tuple[list[ImageEntry], Features, list[bool]]:
+    """The images that can be read, their features, and for every image whether it can."""
     import numpy as np
 
     from gzsl_dist.extraction.images import unlabelled_images
@@ -154,8 +156,8 @@ def _encoded(
     )
     for row, reason in bad.items():
         print(f"left out: {entries[row].name}: {reason}")
-    kept = np.array([row for row in range(len(entries)) if row not in bad], dtype=int)
-    return [entries[row] for row in kept], features[kept]
+    kept = [row not in bad for row in range(len(entries))]
+    return [*compress(entries, kept)], features[np.array(kept, dtype=bool)], kept
 
 
 def predictions(

@@ -14,7 +14,8 @@ def add_class_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--add-classes", type=Path, metavar="NEW",
         help="new classes: .csv with lines name,value,..., or with columns name, description and "
-        "what the template has besides; or .mat with att and allclasses_names",
+        "what the template has besides (also .tsv, .json, .parquet); or .mat with att and "
+        "allclasses_names",
     )  # fmt: skip
     parser.add_argument(
         "--add-class", action="append", type=class_in_words, default=[], metavar="NAME: TEXT",

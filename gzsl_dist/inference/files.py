@@ -13,7 +13,13 @@ from gzsl_dist.data.features import Features
 from gzsl_dist.data.xlsa17 import read_matlab
 from gzsl_dist.errors import InputError
 from gzsl_dist.extraction.classes import is_description
-from gzsl_dist.extraction.tables import check_commas, read_lines, read_text, reads_as_number
+from gzsl_dist.extraction.tables import (
+    TABLES,
+    check_commas,
+    read_lines,
+    read_text,
+    reads_as_number,
+)
 
 
 def read_features(path: Path, width: int) -> Features:
@@ -55,15 +61,18 @@ def read_names(given: str) -> tuple[str, ...]:
 
 
 def is_in_words(path: Path) -> bool:
-    """Whether a file of new classes describes them: its header has name and description.
+    """Whether a file of new classes describes them: a .csv whose header has name and description.
+
+    Other tables are class files of words as well; ``.mat`` is not.
 
     Raises:
         InputError: it cannot be read.
     """
     if path.suffix.lower() != ".csv":
-        return False
+        return path.suffix.lower() in TABLES
     header = next(csv.reader(read_text(path).splitlines()[:1]), [])
-    return "name" in header and any(map(is_description, header))
+    columns = [column.strip().lower() for column in header]
+    return "name" in columns and any(map(is_description, columns))
 
 
 def read_new_classes(path: Path) -> tuple[tuple[str, ...], FloatArray]:
@@ -93,7 +102,9 @@ def read_new_classes(path: Path) -> tuple[tuple[str, ...], FloatArray]:
             )
         return names, np.ascontiguousarray(matrix.T, dtype=np.float32)
     if path.suffix != ".csv":
-        raise InputError(f"{path}: not known by its ending; give .csv or .mat")
+        raise InputError(
+            f"{path}: not known by its ending; give .csv, .mat, or words in .tsv, .json, .parquet"
+        )
     text = read_text(path)
     check_commas(path, text)
     lines = [line for line in csv.reader(text.splitlines()) if line]

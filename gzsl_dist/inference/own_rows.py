@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from gzsl_dist.extraction.tables import TABLES, read_lines, read_table
 from gzsl_dist.inference.model import ZeroShotModel
 
 
-def read_column(path: Path, name: str, rows: int) -> list[str]:
+def read_column(path: Path, name: str, rows: int, kept: Sequence[bool] | None = None) -> list[str]:
     """A text for each sample, in their order.
 
     Args:
@@ -23,6 +24,7 @@ def read_column(path: Path, name: str, rows: int) -> list[str]:
             text with one a line.
         name: of the column.
         rows: how many samples there are.
+        kept: which of all samples they are, where some were left out; the file may name all.
 
     Raises:
         InputError: it cannot be read, lacks the column, or has another number of lines.
@@ -31,6 +33,8 @@ def read_column(path: Path, name: str, rows: int) -> list[str]:
         texts = [str(row[name]).strip() for row in read_table(path, needs=(name,))]
     else:
         texts = [line.strip() for line in read_lines(path)]
+    if kept is not None and len(texts) == len(kept):
+        texts = [*compress(texts, kept)]
     if len(texts) != rows:
         raise InputError(
             f"{path}: {len(texts)} lines for {rows} rows of features; give each row one, in the "

@@ -90,6 +90,18 @@ def test_a_class_is_added_by_words(folder: Path, capsys: pytest.CaptureFixture[s
     words[2:] = ["--add-classes", str(folder / "new.csv")]
     assert predict.main([*run, *words, "--out", str(folder / "file.csv"), "--top", "9"]) == 0
     assert (folder / "file.csv").read_text() == Path(out).read_text()
+    header = "name , Description\n"
+    (folder / "new.csv").write_text(f"{header}Zebra, a striped horse\n")
+    with pytest.raises(InputError, match=r"call the column 'Description' 'description'"):
+        predict.main([*run, *words, "--out", str(folder / "file.csv")])
+    for ending, text in (
+        ("csv", f"{header.lower()}Zebra, a striped horse\n"),
+        ("json", '{"Zebra": "a striped horse"}'),
+    ):
+        (folder / f"new.{ending}").write_text(text)
+        words[3] = str(folder / f"new.{ending}")
+        assert predict.main([*run, *words, "--out", str(folder / "file.csv"), "--top", "9"]) == 0
+        assert (folder / "file.csv").read_text() == Path(out).read_text()
     with pytest.raises(InputError, match='write "NAME: TEXT"'):
         predict.main([*run, "--add-class", "Zebra", "--out", out])
 
@@ -127,3 +139,17 @@ def test_a_template_with_further_columns_is_refused(folder: Path) -> None:
     with pytest.raises(InputError, match=r"\{habitat\} is no column; .*") as caught:
         encode_classes(origin, rows, "new.csv", f"{HERE}:words")
     assert "give a .csv" not in str(caught.value)  # it is one
+
+
+def test_labels_of_images_that_are_left_out(folder: Path, tmp_path: Path) -> None:
+    """A label for every image that was named, or for every one that can be read."""
+    (tmp_path / "bad.png").write_text("words")
+    images = [folder / "images/cat/0.png", tmp_path / "bad.png", folder / "images/dog/0.png"]
+    run = ["--run", str(folder / "run"), *ENCODER, "--images", *map(str, images), "--skip-bad"]
+    found = []
+    for labels in ("cat\nemu\ndog\n", "cat\ndog\n"):
+        (tmp_path / "labels.txt").write_text(labels)
+        given = ["--labels", str(tmp_path / "labels.txt"), "--out", str(tmp_path / "out.csv")]
+        assert predict.main([*run, *given]) == 0
+        found.append([row["label"] for row in csv.DictReader((tmp_path / "out.csv").open())])
+    assert found == [["cat", "dog"]] * 2
