@@ -258,18 +258,22 @@ train_job() { # [DEFAULT_CONFIG...] -- ARGUMENTS
 
 run_job() { # ARGUMENTS of a command on a finished run, --run DIR among them
     local arguments=() run_dir="" step_signal=TERM # these commands end at once, and lose no part
-    need_job
+    local missing=() dry=""
+    ! wants_dry_run "$@" || dry=1
+    [ -n "$dry" ] || need_job
     prepare_job "$@"
     while [ $# -gt 0 ]; do
         case "$1" in
         --run | --run.dir) run_dir="${2:-}" && shift ;;
         --run=* | --run.dir=*) run_dir="${1#*=}" ;;
+        --dry-run) ;;
         *) arguments+=("$1") ;;
         esac
         shift || break
     done
     [ -n "$run_dir" ] || fail 2 "no run given: sbatch cluster/$(basename "$script") --run runs/NAME"
     [ -e "$run_dir/config.yaml" ] || fail 2 "--run $run_dir: no run directory, seen from $PWD"
+    [ -z "$dry" ] || tell_command "${arguments[@]}" --run.dir "$run_dir"
     echo "$(date -Iseconds) job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)):" \
         "$GZSL_NODES node(s) x $processes process(es) on $devices_told; $environment; $run_dir"
     run_training "$run_dir" "${arguments[@]}"
@@ -279,8 +283,14 @@ run_job() { # ARGUMENTS of a command on a finished run, --run DIR among them
     conclude
 }
 
+tell_command() { # ARGUMENTS: the end of a dry run of anything but a training
+    echo "environment  $environment"
+    echo "a node runs  $processes process(es), by this machine; in a job one for each GPU, else CPU"
+    echo "command      ${launch[*]} $*"
+    verdict
+}
+
 command_job() { # ARGUMENTS of GZSL_MODULE, which saves and stops as training does
-    # shellcheck disable=SC2034  # `verdict` reads missing
     local arguments=() argument missing=()
     wants_dry_run "$@" || need_job
     prepare_job "$@"
@@ -288,10 +298,10 @@ command_job() { # ARGUMENTS of GZSL_MODULE, which saves and stops as training do
         [ "$argument" = --dry-run ] || arguments+=("$argument")
     done
     if wants_dry_run "$@"; then
-        echo "environment  $environment"
-        echo "a node runs  $processes process(es), by this machine; in a job one for each GPU, else CPU"
-        echo "command      ${launch[*]} ${arguments[*]}"
-        verdict
+        if [ "${GZSL_MODULE:-}" = gzsl_dist.search ] && [ -z "$install" ]; then
+            ask_gzsl gzsl_dist.search "${arguments[@]}" --print-config || missing+=("$answer")
+        fi
+        tell_command "${arguments[@]}"
     fi
     echo "$(date -Iseconds) job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)):" \
         "$GZSL_NODES node(s) x $processes process(es) on $devices_told; $environment"

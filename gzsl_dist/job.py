@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 from gzsl_dist.command import CommandParser, run_command
@@ -21,7 +20,7 @@ from gzsl_dist.config.command_line import (
     config_from_arguments,
     setting_fields,
 )
-from gzsl_dist.config.files import check_start, read_settings
+from gzsl_dist.config.files import check_start, check_writable, read_settings
 from gzsl_dist.config.run_names import run_name
 from gzsl_dist.errors import InputError
 
@@ -50,8 +49,9 @@ def main(arguments: list[str]) -> int:
         directory = Path("runs") / run_name(Path(known.config or EMBEDDED).stem, given)
     check_packages(config.train.strategy)
     check_data(config.data.path)
-    check_writable(directory)
-    if not verifies:
+    if verifies:
+        check_writable(directory)
+    else:
         check_start(directory, config)
     print(directory)
     return 0
@@ -107,24 +107,6 @@ def check_data(path: str) -> None:
         ) from None
     if start != HDF5_SIGNATURE:
         raise InputError(f"data.path {path}: no HDF5 file; make it by python -m gzsl_dist.prepare")
-
-
-def check_writable(directory: Path) -> None:
-    """See that a run directory can be made and written.
-
-    Raises:
-        InputError: it cannot.
-    """
-    nearest = directory
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
-    try:  # permission bits do not tell all: quotas, read-only mounts, root
-        tempfile.TemporaryFile(dir=nearest).close()
-    except OSError as error:
-        raise InputError(
-            f"run directory {directory}: {nearest} cannot be written ({error.strerror}); name "
-            "another with --run.dir"
-        ) from None
 
 
 def _names_its_directory(file: str) -> bool:

@@ -29,12 +29,31 @@ HABITS = {
     "nz": "model.noise_dim",
     "syn_num": "evaluation.rows_per_class",
     "dataset": "data.path",
-    "output_dir": "run.dir",
-    "out": "run.dir",
+    **dict.fromkeys(("output_dir", "output", "out", "outdir", "save_dir", "logdir"), "run.dir"),
+    **dict.fromkeys(("log_dir", "work_dir", "workdir", "exp_name", "name"), "run.dir"),
+    **dict.fromkeys(("dataroot", "data_root", "data_dir"), "data.path"),
+    **dict.fromkeys(("cuda", "accelerator"), "train.device"),
+    **dict.fromkeys(("fp16", "bf16", "amp", "half"), "train.precision"),
+    **dict.fromkeys(("critic_iter", "n_critic"), "train.critic_steps"),
+    "lambda1": "loss.gradient_penalty",
+    "ngh": "model.generator_hidden",
+    "ndh": "model.critic_hidden",
+    "nhF": "model.comparator_hidden",
+    "embedSize": "model.embedding_dim",
+    "outzSize": "model.projection_dim",
+    "ins_weight": "loss.generator.instance",
+    "cls_weight": "loss.generator.comparator",
+    "ins_temp": "loss.instance.temperature",
+    "cls_temp": "loss.comparator_temperature",
 }
 """What other programs of the field call a setting."""
 
-PROCESSES = ("gpus", "ngpu", "num_gpus", "nproc", "nproc_per_node", "world_size")
+PROCESSES = ("gpus", "ngpu", "num_gpus", "nproc", "nproc_per_node", "world_size", "devices")
+
+WORKERS = ("workers", "num_workers")
+
+SWEEP = {"seeds", "methods", "grid", "points"}
+"""What a sweep file has and no configuration does (`gzsl_dist.sweeps.plan`)."""
 
 
 def setting_fields(
@@ -90,7 +109,7 @@ def config_from_arguments(arguments: argparse.Namespace, unknown: Sequence[str])
             and what to do.
     """
     if unknown:
-        raise InputError(f"command line: unknown option {unknown[0]}{nearest_setting(unknown[0])}")
+        raise InputError(f"command line: {_not_understood(unknown[0])}")
     known = {name for name, _ in setting_fields()}
     given = {name: value for name, value in vars(arguments).items() if name in known}
     overrides = nested({name: None if value == "null" else value for name, value in given.items()})
@@ -105,6 +124,14 @@ def config_from_arguments(arguments: argparse.Namespace, unknown: Sequence[str])
             update={"run": config.run.model_copy(update={"dir": f"runs/{stem}"})}
         )
     return config
+
+
+def _not_understood(word: str) -> str:
+    if word.startswith("-"):
+        return f"unknown option {word}{nearest_setting(word)}"
+    if Path(word).suffix in (".yaml", ".yml", ".json"):
+        return f"{word} belongs to no option; a configuration is given as --config {word}"
+    return f"{word!r} belongs to no option; settings are given as --section.key VALUE"
 
 
 def values_to_start_from(data: str) -> dict[str, Any]:
@@ -124,6 +151,10 @@ def _validated(values: dict[str, Any], given: dict[str, Any], file: str | None) 
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         where = "command line" if name in given or file is None else f"configuration file {file}"
+        if file is not None and SWEEP & set(values):
+            raise InputError(
+                f"{file}: a sweep, not a configuration; gzsl sweep run {file}"
+            ) from None
         if first["type"] == "extra_forbidden":
             raise InputError(f"{where}: unknown setting {name}{nearest_setting(name)}") from None
         message = first["msg"].removeprefix("Value error, ")
@@ -140,6 +171,8 @@ def nearest_setting(name: str) -> str:
     last = wanted.split(".")[-1].replace("-", "_")
     if last in PROCESSES:
         return "; a process for each: torchrun --nproc_per_node=N -m gzsl_dist.train ..."
+    if last in WORKERS:
+        return "; leave it out: rows and noise are drawn ahead by a thread"
     same = [HABITS[last]] if last in HABITS else [n for n in known if n.split(".")[-1] == last]
     close = same if last in HABITS or "." not in wanted else []
     close = close or difflib.get_close_matches(wanted, known, n=1, cutoff=0.5) or same

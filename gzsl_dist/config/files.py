@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -126,15 +127,35 @@ def check_run_directory(directory: Path, config: Config) -> None:
         raise InputError(f"run directory {directory} holds a run with {different}; {remedy}")
 
 
+def check_writable(directory: Path) -> None:
+    """See that a run directory can be made and written.
+
+    Raises:
+        InputError: it cannot.
+    """
+    nearest = directory
+    try:  # permission bits do not tell all: quotas, read-only mounts, root
+        while not nearest.exists() and nearest != nearest.parent:
+            nearest = nearest.parent
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise InputError(
+            f"run directory {directory}: {nearest} cannot be written ({error.strerror}); name "
+            "another with --run.dir"
+        ) from None
+
+
 def check_start(directory: Path, config: Config) -> str:
     """What a start would do with its run directory, for people; for dry runs: nothing is written.
 
     Raises:
-        InputError: what the run would refuse: another run's directory, or another job in it.
+        InputError: what the run would refuse: another run's directory, one that cannot be written,
+            or another job in it.
     """
     files = RunFiles(directory)
     if config.train.resume != "never":  # first: what it refuses, no waiting mends
         check_run_directory(directory, config)
+    check_writable(directory)
     if files.lock.exists():
         lock_run(directory).close()
     earlier = files.config.exists() or bool(files.remains)

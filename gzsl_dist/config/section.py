@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import signal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -17,6 +26,23 @@ class Section(BaseModel):
     """A part of the tree; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_nothing(cls, values: Any) -> Any:
+        """`train:` in YAML, all settings below it commented out, is a section without settings."""
+        return {} if values is None else values
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_word_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """YAML reads yes and on as true, which counts as 1 in Python."""
+        kind = cls.model_fields[str(info.field_name)].annotation
+        parts = get_args(kind) or (kind,)  # of PositiveInt | None, say
+        kinds = {get_args(part)[0] if get_args(part) else part for part in parts}
+        if isinstance(value, bool) and bool not in kinds and kinds & {int, float}:
+            raise ValueError("must be a number; yes, no, on and off are truth values in YAML")
+        return value
 
 
 def _usable_path(text: str) -> str:

@@ -260,6 +260,11 @@ def load_model(path: str | Path) -> ZeroShotModel:
             raise InputError(
                 f"{file.parent}: {problem}, has no {file.name}; start its training again, {remedy}"
             )
+    if file.suffix == ".onnx":
+        raise InputError(
+            f"{file}: ONNX is for other programs (onnxruntime); give the run, or a .safetensors "
+            "file that export made of it"
+        )
     try:
         with safe_open(file, "pt") as opened:
             header = (opened.metadata() or {}).get("gzsl_dist")

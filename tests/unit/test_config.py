@@ -104,6 +104,10 @@ def test_values_are_typed() -> None:
         (["--epochs", "3"], r"did you mean --train.steps\?"),
         (["--batch-size", "3"], r"did you mean --train.batch_size\?"),
         (["--seed", "3"], r"did you mean --train.seed\?"),
+        (["--output", "x"], r"did you mean --run.dir\?"),
+        (["--num-workers", "4"], "unknown option --num-workers; leave it out"),
+        (["configs/digits.yaml"], "is given as --config configs/digits.yaml"),
+        (["20"], "'20' belongs to no option"),
         (["--gpus", "2"], "torchrun --nproc_per_node=N -m gzsl_dist.train"),
         (["--train.steps", "-3"], "train.steps = '-3': .*greater than or equal to 1"),
         (["--train.steps", "0"], "train.steps"),
@@ -137,6 +141,9 @@ def test_wrong_settings_are_named(arguments: list[str], message: str) -> None:
         ("trian: {steps: 3}", "unknown setting trian"),
         ("train: 3", "train = 3"),
         ("- a", "must hold lines"),
+        ("train: {steps: yes}", "train.steps = True: must be a number"),
+        ("data: {semantics_norm: on}", "data.semantics_norm = True: must be a number"),
+        ("data: {digits: configs/digits.yaml}\nseeds: [0]", "a sweep, not a .*; gzsl sweep run"),
         ("train: {steps: 3}\nmethod: wgan\ntrain: {batch_size: 4}", "train .* line 1 .* line 3"),
         ("data:\n  path: a.h5\n  path: b.h5", "path is given twice, in line 2 and in line 3"),
         ("train.steps: 3\ntrain: {steps: 4}", "train.steps is given twice"),
@@ -197,3 +204,11 @@ def test_numbers_are_numbers_and_texts_stay_texts(tmp_path: Path) -> None:
     assert parse("--config", str(file)) == config
     assert read_yaml(file)["run"]["dir"] == "5e8"
     assert isinstance(read_yaml(file)["train"]["learning_rate"], float)
+
+
+def test_a_section_may_be_empty(tmp_path: Path) -> None:
+    path = tmp_path / "few.yaml"
+    path.write_text("train:\n  # steps: 3\nloss: {critic: }\nlog.every: 7\n")
+    config = parse("--config", str(path), "--train.seed", "1")
+    assert (config.log.every, config.train.seed) == (7, 1)
+    assert config.loss == Config().loss

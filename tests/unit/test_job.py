@@ -45,13 +45,18 @@ def test_what_is_no_device_is_not_counted_as_a_gpu(visible: str, count: int) -> 
     assert f"a node runs  {count} process(es)" in done.stdout
 
 
-@pytest.mark.parametrize("script", ["extract"])
-def test_a_dry_run_ends_with_its_verdict(script: str) -> None:
+@pytest.mark.parametrize("script", ["extract", "synthesize", "evaluate"])
+def test_a_dry_run_ends_with_its_verdict(script: str, tmp_path: Path) -> None:
     """Here Slurm is missing, or nothing is."""
     file = Path(__file__).parents[2] / "cluster" / f"{script}.sbatch"
+    of_run = [] if script == "extract" else ["--run", earlier_run(tmp_path / "run")]
     done = subprocess.run(
-        ["bash", file, "--dry-run"], capture_output=True, text=True, timeout=100, check=False
-    )
+        ["bash", file, "--dry-run", *of_run],
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    told = done.stdout.splitlines()
+    assert any(line.startswith("command") and "--dry-run" not in line for line in told)
+    assert not list(tmp_path.glob("run/.*")), "nothing is started"
     last = (done.stdout + done.stderr).splitlines()[-1]
     assert last.startswith("missing      ") or last == "nothing is missing"
     assert done.returncode == (0 if last == "nothing is missing" else 2)
@@ -93,6 +98,19 @@ def test_a_dry_run_refuses_what_the_run_would_refuse(
     assert "; train.batch_size = 64, not 128; " in str(refused.value)
     assert "--run.dir" in str(refused.value)
     assert "--train.resume never" in str(refused.value)
+
+
+@pytest.mark.parametrize("command", ["train", "job", "sweep"])
+def test_a_dry_run_refuses_a_run_directory_that_is_a_file(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[2])
+    run = tmp_path / "digits-iapc-seed0"
+    main, arguments = dry_runs(run, tmp_path)[command]
+    run.touch()
+    assert callable(main)
+    with pytest.raises(InputError, match=r"cannot be written .*; name another with --run\.dir"):
+        main(arguments)
 
 
 def test_what_a_start_would_do_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,6 +123,10 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(InputError, match="no model of gzsl_dist"):
         load_model(path)
+    onnx = path.with_suffix(".onnx")
+    onnx.write_bytes(b"graph")
+    with pytest.raises(InputError, match="ONNX is for other programs"):
+        load_model(onnx)
     with pytest.raises(InputError, match="no run"):
         load_model(tmp_path)
     (tmp_path / "config.yaml").write_text("")
