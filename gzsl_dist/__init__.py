@@ -48,9 +48,7 @@ def add_classes(run: str | Path, classes: Mapping[str, ArrayLike]) -> ZeroShotMo
     Example:
         >>> model = gzsl_dist.add_classes("runs/mine", {"okapi": [1.0, 0.0, 1.0]})
     """
-    from gzsl_dist.inference.new_classes import run_with_classes
-
-    return run_with_classes(Path(run), classes)
+    return load(run).add_classes(classes)
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ import sys
 
 from gzsl_dist import __version__
 from gzsl_dist.command import COMPLETION_VARIABLE, CommandParser, run_command
+from gzsl_dist.errors import InputError
 
 COMMANDS = {
     "train": "select, train and measure one configuration",
@@ -32,16 +33,20 @@ COMMANDS = {
     "job": "check what a cluster job is about to run",
 }
 
+ADD_CLASSES = "add-classes"
+"""``export --add-classes`` by a name that one looks for, with ``--classes``."""
+
 
 def main(arguments: list[str]) -> int:
     """Hand the command line to the command that it names first."""
-    listed = "\n".join(f"  {name:<12} {purpose}" for name, purpose in COMMANDS.items())
+    purposes = COMMANDS | {ADD_CLASSES: "export a model that knows new classes"}
+    listed = "\n".join(f"  {name:<12} {purpose}" for name, purpose in purposes.items())
     parser = CommandParser(
         prog="gzsl", description=f"{(__doc__ or '').splitlines()[0]}\n\ncommands:\n{listed}"
     )
     parser.usage = "%(prog)s COMMAND [...]; %(prog)s COMMAND --help says more"
     parser.add_argument("--version", action="version", version=f"gzsl_dist {__version__}")
-    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", nargs="?")
+    parser.add_argument("command", choices=list(purposes), metavar="COMMAND", nargs="?")
     # A shell that completes gives the line so far instead of arguments.
     words = f"{os.environ.get('COMP_LINE', '')}|".split()[1:]
     if COMPLETION_VARIABLE in os.environ and len(words) > 1 and words[0] in COMMANDS:
@@ -52,12 +57,27 @@ def main(arguments: list[str]) -> int:
     if name is None:
         parser.print_help()
         return 0
+    sys.argv = [f"gzsl {name}", *arguments[1:]]
+    if name == ADD_CLASSES:
+        name = "export"
+        sys.argv[1:] = _of_export(arguments[1:])
     module = f"gzsl_dist.{name}"
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())  # as ``python -m`` does: callbacks of one's own lie there
-    sys.argv = [f"gzsl {name}", *arguments[1:]]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
     return 0
+
+
+def _of_export(arguments: list[str]) -> list[str]:
+    """The options of export that ``gzsl add-classes`` stands for."""
+    options = []
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        options.append(f"--add-classes{equals}{value}" if name == "--classes" else argument)
+    given = {option.partition("=")[0].replace("_", "-") for option in options}
+    if not given & {"--add-classes", "--add-class", "--help", "-h"}:
+        raise InputError("gzsl add-classes: no classes given; give --classes FILE, or --add-class")
+    return options
 
 
 def console_script() -> None:

@@ -17,9 +17,12 @@ def main(arguments: list[str]) -> int:
     """Report as the command line says."""
     parser = CommandParser(prog="python -m gzsl_dist.report", description=__doc__)
     parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN",
+        "runs", nargs="*", type=Path, metavar="RUN",
         help="run directory, or a SWEEP.yaml for its runs that are done",
     )  # fmt: skip
+    parser.add_argument(
+        "--run", "--run.dir", action="append", default=[], type=Path, help="the same, one each"
+    )
     parser.add_argument("--out", required=True, type=Path, help="file to write")
     parser.add_argument(
         "--format",
@@ -42,7 +45,9 @@ def main(arguments: list[str]) -> int:
 
     methods: dict[Path, str] = {}
     directories: list[Path] = []
-    for path in options.runs:
+    if not options.runs and not options.run:
+        raise InputError("no run given; name run directories: report RUN [RUN ...] --out FILE")
+    for path in [*options.runs, *options.run]:
         if path.suffix in (".yaml", ".yml"):
             done, missing = finished_tasks(path)
             methods |= done

@@ -104,7 +104,11 @@ def read_run_config(run: Path) -> Config:
             f"{path}: not a configuration written by this version of gzsl_dist.train; train again"
         ) from None
     # a run that was moved or copied must not write to the place that it was trained in
-    return config.model_copy(update={"run": config.run.model_copy(update={"dir": str(run)})})
+    config = config.model_copy(update={"run": config.run.model_copy(update={"dir": str(run)})})
+    if (carried := RunFiles(run).training_rows).exists():
+        data = config.data.model_copy(update={"path": str(carried)})
+        config = config.model_copy(update={"data": data})
+    return config
 
 
 def check_run_directory(directory: Path, config: Config) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,10 @@ class ZeroShotModel(nn.Module):
 
     Args:
         card: what it is; weights mean nothing until they are loaded.
+
+    Attributes:
+        run: the directory that it was loaded from; None where it was a file alone.
+        added: semantics ``(d_a,)`` of the classes that `add_classes` has added since.
     """
 
     minimum: Tensor
@@ -76,6 +80,8 @@ class ZeroShotModel(nn.Module):
     def __init__(self, card: ModelCard) -> None:
         super().__init__()
         self.card = card
+        self.run: Path | None = None
+        self.added: dict[str, NDArray[np.float32]] = {}
         count = len(card.classes)
         self.space = ClassifierSpace(card.space, card.unit_length)
         width = self.space.width(card.feature_dim, card.embedding_dim, card.projection_dim)
@@ -205,6 +211,23 @@ class ZeroShotModel(nn.Module):
         entries = unlabelled_images([Path(path) for path in paths])
         return self.predict(encode_images(self.card.origin, entries, image_encoder)[0])
 
+    def add_classes(self, classes: Mapping[str, ArrayLike]) -> ZeroShotModel:
+        """The run's model that knows new classes besides; nothing is trained anew.
+
+        Args:
+            classes: a vector ``(d_a,)`` of semantics for each new name.
+
+        Returns:
+            Another model; its `save` keeps it, and it learns more in the same way.
+
+        Raises:
+            InputError: this one was loaded from a file alone; semantics of another length; a
+                class that is known already.
+        """
+        from gzsl_dist.inference.new_classes import model_with_more
+
+        return model_with_more(self, classes)
+
     def restricted(self, names: tuple[str, ...]) -> ZeroShotModel:
         """The same model where these classes alone compete.
 
@@ -250,7 +273,8 @@ def load_model(path: str | Path) -> ZeroShotModel:
         InputError: no such file, an unfinished run, or no model of this package.
     """
     file = Path(path)
-    if file.is_dir():
+    run = file if file.is_dir() else None
+    if run is not None:
         if not RunFiles(file).config.exists():
             raise InputError(f"{file}: no run; name a run directory made by gzsl_dist.train")
         finished, file = RunFiles(file).result.exists(), RunFiles(file).model
@@ -289,6 +313,7 @@ def load_model(path: str | Path) -> ZeroShotModel:
         card = ModelCard(**{name: value for name, value in values.items() if name in names})
         model = ZeroShotModel(card)
         model.load_state_dict(state)
+        model.run = run
     except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
         raise InputError(f"{file}: no model of gzsl_dist, or damaged; export it again") from None
     return model

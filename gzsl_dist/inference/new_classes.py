@@ -37,9 +37,21 @@ def model_with_classes(model: ZeroShotModel, options: argparse.Namespace) -> Zer
     Raises:
         InputError: they cannot be read, are known already, or the run is a model alone.
     """
+    names, semantics = named_classes(model, options)
+    return with_classes(model, names, semantics)
+
+
+def named_classes(
+    model: ZeroShotModel, options: argparse.Namespace
+) -> tuple[tuple[str, ...], FloatArray]:
+    """The classes that options name, and their semantics ``(new classes, d_a)``; perhaps none.
+
+    Raises:
+        InputError: as in `model_with_classes`.
+    """
     if options.add_classes is None and not options.add_class:
-        return model
-    _check_is_run(options.run, "--add-class" if options.add_class else "--add-classes")
+        return (), np.empty((0, 0), np.float32)
+    _run_of(model, "--add-class" if options.add_class else "--add-classes", options.run)
     names: tuple[str, ...] = ()
     parts = []
     if options.add_classes is not None:
@@ -57,26 +69,46 @@ def model_with_classes(model: ZeroShotModel, options: argparse.Namespace) -> Zer
         names += tuple(row["name"] for row in rows)
     if len({part.shape[1] for part in parts}) > 1:
         raise InputError(f"{options.add_classes}: other semantics than --add-class gives; use one")
+    return names, np.concatenate(parts)
+
+
+def with_classes(
+    model: ZeroShotModel, names: tuple[str, ...], semantics: FloatArray
+) -> ZeroShotModel:
+    """The model of a run with classes more; itself where there are none."""
+    if not names:
+        return model
     print(f"{len(names)} new classes; fitting the classifier anew", flush=True)
-    return _fitted(options.run, names, np.concatenate(parts))
+    return _fitted(_run_of(model, "--add-classes"), names, semantics)
 
 
-def run_with_classes(run: Path, classes: Mapping[str, ArrayLike]) -> ZeroShotModel:
-    """The model of a run with new classes, a vector ``(d_a,)`` of semantics each.
+def model_with_more(model: ZeroShotModel, classes: Mapping[str, ArrayLike]) -> ZeroShotModel:
+    """A model of a run with new classes, a vector ``(d_a,)`` of semantics each.
 
     Raises:
-        InputError: no finished run; semantics of another length, or a class that it knows.
+        InputError: it comes from no run; semantics of another length, or a class that it knows.
     """
-    _check_is_run(run, "add_classes")
-    return _fitted(run, tuple(classes), semantic_matrix(classes, "add_classes"))
+    run = _run_of(model, "add_classes")
+    names, semantics = tuple(classes), semantic_matrix(classes, "add_classes")
+    if twice := [name for name in names if name in model.added]:
+        raise InputError(f"add_classes: {twice[0]!r} was added already; leave it out")
+    new = dict(zip(names, semantics, strict=True))
+    before = dict(model.added)
+    if before and len({len(vector) for vector in (*before.values(), *new.values())}) == 1:
+        names, semantics = tuple(before | new), np.stack([*before.values(), *new.values()])
+    found = _fitted(run, names, semantics)
+    found.run, found.added = run, before | new
+    return found
 
 
-def _check_is_run(run: Path, what: str) -> None:
-    if not run.is_dir():
+def _run_of(model: ZeroShotModel, what: str, path: Path | None = None) -> Path:
+    if model.run is None:
+        named = "this one" if path is None else path
         raise InputError(
-            f"{what}: {run} is a model alone; new classes need its run directory (generator and "
-            "training features)"
+            f"{what}: {named} is a model alone; new classes need its run directory (generator and "
+            "training features), or a folder that gzsl export --out FOLDER makes of it"
         )
+    return model.run
 
 
 def _fitted(run: Path, names: tuple[str, ...], semantics: FloatArray) -> ZeroShotModel:

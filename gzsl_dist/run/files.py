@@ -71,6 +71,11 @@ class RunFiles(TrainingFiles):
         return self.directory / "model.safetensors"
 
     @property
+    def training_rows(self) -> Path:
+        """Data that a model carries along (`gzsl_dist.inference.carried`); no training has it."""
+        return self.directory / "training_rows.h5"
+
+    @property
     def representation(self) -> Path:
         """How well classes keep apart (`gzsl_dist.evaluation.representation`)."""
         return self.directory / "representation.json"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 
 import gzsl_dist
+from gzsl_dist.__main__ import main as gzsl
 from gzsl_dist.data.dataset import Dataset
 from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.store import write_dataset
@@ -260,3 +264,55 @@ def test_export_refuses_an_unknown_ending(folder: Path, tmp_path: Path) -> None:
     done = run("export", "--run", folder / "part", "--out", tmp_path / "model.pkl")
     assert done.returncode == 2
     assert ".safetensors or .onnx" in error_line(done)
+
+
+def test_a_folder_carries_what_new_classes_take(folder: Path, tmp_path: Path) -> None:
+    """Added from the folder, without run and data, a class is as one added from the run."""
+    moved = tmp_path / "moved"
+    shutil.copytree(folder / "part", moved / "run")
+    shutil.copy(folder / "part.h5", moved)
+    config = moved / "run" / "config.yaml"
+    config.write_text(config.read_text().replace(str(folder / "part.h5"), str(moved / "part.h5")))
+    first, second = tmp_path / "run2", tmp_path / "run3"
+    other = (digits_dataset().semantics[0] + digits_dataset().semantics[1]).tolist()
+    (tmp_path / "other.csv").write_text("other," + ",".join(map(str, other)))
+    add = (sys.executable, "-m", "gzsl_dist", "add-classes")
+    options = ("--run", moved / "run", "--classes", tmp_path / "other.csv", "--out", first)
+    done = subprocess.run([*add, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(moved)
+    again = run("export", "--run", first, "--add-classes", folder / "new.csv", "--out", second)
+    assert again.returncode == 0, again.stderr
+    ((_, *values),) = csv.reader((folder / "new.csv").read_text().splitlines())
+    new = {NEW: [float(value) for value in values]}
+    at_once = gzsl_dist.add_classes(folder / "part", {"other": other, **new})
+    one_by_one = gzsl_dist.load(folder / "part").add_classes({"other": other}).add_classes(new)
+    features = np.load(folder / "unseen.npy")
+    expected = at_once.predict_proba(features)
+    for model in (gzsl_dist.load(second), gzsl_dist.load(first).add_classes(new), one_by_one):
+        assert model.classes == at_once.classes
+        np.testing.assert_allclose(model.predict_proba(features), expected, rtol=1e-6)
+    known = run("export", "--run", first, "--add-classes", tmp_path / "other.csv", "--out", second)
+    assert "exists already; name a new folder" in error_line(known)
+    with pytest.raises(InputError, match="classes of digits already: 'other'"):
+        gzsl_dist.load(first).add_classes({"other": other})
+    with pytest.raises(InputError, match="'other' was added already"):
+        gzsl_dist.load(folder / "part").add_classes({"other": other}).add_classes({"other": other})
+
+
+@pytest.mark.parametrize("method", ["ridge", "nearest_prototype"])
+def test_a_folder_of_a_baseline(method: str, tmp_path: Path) -> None:
+    digits = digits_dataset()
+    options = ("--method", method, "--run.dir", tmp_path / "run")
+    assert run("train", *options).returncode == 0
+    done = run("export", "--run", tmp_path / "run", "--out", tmp_path / "folder")
+    assert done.returncode == 0, done.stderr
+    new = {"other": digits.semantics[0] + digits.semantics[1]}
+    models = [gzsl_dist.load(tmp_path / name).add_classes(new) for name in ("run", "folder")]
+    one, other = (model.predict_proba(digits.features[:50]) for model in models)
+    np.testing.assert_allclose(one, other, rtol=1e-9)
+
+
+def test_add_classes_needs_classes(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no classes given; give --classes FILE"):
+        gzsl(["add-classes", "--run", "r", "--out", str(tmp_path / "o")])
