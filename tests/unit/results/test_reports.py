@@ -283,10 +283,10 @@ def test_runs_may_be_named_by_run_as_in_other_commands(
     runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one, other, *_ = (str(path) for path in runs.values())
-    assert report.main([one, "--run", other, "--out", str(tmp_path / "r.csv")]) == 0
+    assert main([one, "--run", other, "--out", str(tmp_path / "r.csv")]) == 0
     assert "2 run(s)" in capsys.readouterr().out
     with pytest.raises(InputError, match="no run given"):
-        report.main(["--out", str(tmp_path / "r.csv")])
+        main(["--out", str(tmp_path / "r.csv")])
 
 
 def test_csv_has_a_line_a_run(runs: dict[str, Path], tmp_path: Path) -> None:
