@@ -27,7 +27,7 @@ def load(path: str | Path) -> ZeroShotModel:
     Raises:
         InputError: there is none.
     """
-    from gzsl_dist.inference.model import load_model
+    from gzsl_dist.inference.load import load_model
 
     return load_model(path)
 

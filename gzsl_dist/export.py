@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
 
     from gzsl_dist.errors import InputError
     from gzsl_dist.inference.carried import check_folder, write_carried
-    from gzsl_dist.inference.model import load_model
+    from gzsl_dist.inference.load import load_model
     from gzsl_dist.inference.new_classes import named_classes, with_classes
 
     out = options.out

@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> int:
 
     from gzsl_dist.files import atomic_write
     from gzsl_dist.inference.files import read_features, read_names
-    from gzsl_dist.inference.model import load_model
+    from gzsl_dist.inference.load import load_model
     from gzsl_dist.inference.new_classes import model_with_classes
     from gzsl_dist.inference.own_rows import read_column, score_rows
 

@@ -109,7 +109,7 @@ def config_from_arguments(arguments: argparse.Namespace, unknown: Sequence[str])
             and what to do.
     """
     if unknown:
-        raise InputError(f"command line: {_not_understood(unknown[0])}")
+        raise InputError(f"command line: {_not_understood(unknown[0], arguments)}")
     known = {name for name, _ in setting_fields()}
     given = {name: value for name, value in vars(arguments).items() if name in known}
     overrides = nested({name: None if value == "null" else value for name, value in given.items()})
@@ -126,8 +126,12 @@ def config_from_arguments(arguments: argparse.Namespace, unknown: Sequence[str])
     return config
 
 
-def _not_understood(word: str) -> str:
+def _not_understood(word: str, arguments: argparse.Namespace) -> str:
     if word.startswith("-"):
+        own = [name.replace("_", "-") for name in vars(arguments) if "." not in name]
+        wanted = word.lstrip("-").split("=")[0].replace("_", "-")
+        if close := difflib.get_close_matches(wanted, own, n=1, cutoff=0.75):
+            return f"unknown option {word}; did you mean --{close[0]}?"
         return f"unknown option {word}{nearest_setting(word)}"
     if Path(word).suffix in (".yaml", ".yml", ".json"):
         return f"{word} belongs to no option; a configuration is given as --config {word}"

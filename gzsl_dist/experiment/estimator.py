@@ -28,7 +28,8 @@ from gzsl_dist.experiment.estimator_settings import (
     split_parameters,
 )
 from gzsl_dist.experiment.experiment import Experiment
-from gzsl_dist.inference.model import ZeroShotModel, load_model
+from gzsl_dist.inference.load import load_model
+from gzsl_dist.inference.model import ZeroShotModel
 from gzsl_dist.planning.shapes import shape_of
 from gzsl_dist.training.stop_signal import StopSignal
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -21,9 +20,13 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.classifier_space import ClassifierSpace
 from gzsl_dist.files import atomic_write
 from gzsl_dist.models.embedding import Embedding
-from gzsl_dist.run.files import RunFiles
 
 FORMAT_VERSION = 1
+
+NEEDS_RUN = (
+    "new classes need its run directory (generator and training features), or a folder that gzsl "
+    "export --out FOLDER makes of it"
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class ZeroShotModel(nn.Module):
 
     Attributes:
         run: the directory that it was loaded from; None where it was a file alone.
+        learn: what `add_classes` calls with the model and the classes; None without a run.
         added: semantics ``(d_a,)`` of the classes that `add_classes` has added since.
     """
 
@@ -81,6 +85,7 @@ class ZeroShotModel(nn.Module):
         super().__init__()
         self.card = card
         self.run: Path | None = None
+        self.learn: Callable[[ZeroShotModel, Mapping[str, ArrayLike]], ZeroShotModel] | None = None
         self.added: dict[str, NDArray[np.float32]] = {}
         count = len(card.classes)
         self.space = ClassifierSpace(card.space, card.unit_length)
@@ -224,9 +229,9 @@ class ZeroShotModel(nn.Module):
             InputError: this one was loaded from a file alone; semantics of another length; a
                 class that is known already.
         """
-        from gzsl_dist.inference.new_classes import model_with_more
-
-        return model_with_more(self, classes)
+        if self.learn is None:
+            raise InputError(f"add_classes: this is a model alone; {NEEDS_RUN}")
+        return self.learn(self, classes)
 
     def restricted(self, names: tuple[str, ...]) -> ZeroShotModel:
         """The same model where these classes alone compete.
@@ -264,56 +269,3 @@ class ZeroShotModel(nn.Module):
         state = {name: value.contiguous() for name, value in self.state_dict().items()}
         header = {"gzsl_dist": json.dumps(asdict(self.card)), **beside}
         atomic_write(Path(path), save(state, header))
-
-
-def load_model(path: str | Path) -> ZeroShotModel:
-    """Load a finished run's model, or a ``.safetensors`` file that ``gzsl_dist.export`` made.
-
-    Raises:
-        InputError: no such file, an unfinished run, or no model of this package.
-    """
-    file = Path(path)
-    run = file if file.is_dir() else None
-    if run is not None:
-        if not RunFiles(file).config.exists():
-            raise InputError(f"{file}: no run; name a run directory made by gzsl_dist.train")
-        finished, file = RunFiles(file).result.exists(), RunFiles(file).model
-        if not file.exists():  # of baselines, version 0.1 wrote none
-            problem = "measured by an older version" if finished else "not finished"
-            remedy = "with --train.resume never" if finished else "it resumes"
-            raise InputError(
-                f"{file.parent}: {problem}, has no {file.name}; start its training again, {remedy}"
-            )
-    if file.suffix == ".onnx":
-        raise InputError(
-            f"{file}: ONNX is for other programs (onnxruntime); give the run, or a .safetensors "
-            "file that export made of it"
-        )
-    try:
-        with safe_open(file, "pt") as opened:
-            header = (opened.metadata() or {}).get("gzsl_dist")
-            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise InputError(
-            f"{file}: no such file; name a run directory or an exported model"
-        ) from None
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"{file}: damaged, or no safetensors file ({error}); export it again"
-        ) from None
-    try:
-        values = json.loads(header or "")
-        if values.get("format_version") != FORMAT_VERSION:
-            raise InputError(
-                f"{file}: format version {values.get('format_version')}, this gzsl_dist reads "
-                f"{FORMAT_VERSION}; export it again"
-            )
-        values["classes"] = tuple(values["classes"])
-        names = {entry.name for entry in fields(ModelCard)}
-        card = ModelCard(**{name: value for name, value in values.items() if name in names})
-        model = ZeroShotModel(card)
-        model.load_state_dict(state)
-        model.run = run
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
-        raise InputError(f"{file}: no model of gzsl_dist, or damaged; export it again") from None
-    return model

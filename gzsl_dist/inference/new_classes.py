@@ -22,7 +22,7 @@ from gzsl_dist.extraction.recorded import encode_classes
 from gzsl_dist.extraction.tables import read_table
 from gzsl_dist.inference.assemble import with_new_classes
 from gzsl_dist.inference.files import is_in_words, read_new_classes
-from gzsl_dist.inference.model import ZeroShotModel
+from gzsl_dist.inference.model import NEEDS_RUN, ZeroShotModel
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.training.trained import load_run
 
@@ -97,17 +97,13 @@ def model_with_more(model: ZeroShotModel, classes: Mapping[str, ArrayLike]) -> Z
     if before and len({len(vector) for vector in (*before.values(), *new.values())}) == 1:
         names, semantics = tuple(before | new), np.stack([*before.values(), *new.values()])
     found = _fitted(run, names, semantics)
-    found.run, found.added = run, before | new
+    found.run, found.learn, found.added = run, model.learn, before | new
     return found
 
 
 def _run_of(model: ZeroShotModel, what: str, path: Path | None = None) -> Path:
     if model.run is None:
-        named = "this one" if path is None else path
-        raise InputError(
-            f"{what}: {named} is a model alone; new classes need its run directory (generator and "
-            "training features), or a folder that gzsl export --out FOLDER makes of it"
-        )
+        raise InputError(f"{what}: {path or 'this'} is a model alone; {NEEDS_RUN}")
     return model.run
 
 

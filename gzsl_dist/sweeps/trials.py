@@ -19,6 +19,8 @@ from gzsl_dist.files import atomic_write
 from gzsl_dist.sweeps.space import configured
 
 Studies = Mapping[str, Study]
+OF_CLASSIFIER = {"evaluation.temperature": "cosine", "evaluation.weight_decay": "softmax"}
+"""What does nothing with another `evaluation.classifier`."""
 STATES = {TrialState.COMPLETE: "done", TrialState.RUNNING: "running"}
 
 
@@ -34,10 +36,12 @@ def value_of(trial: FrozenTrial) -> float:
 
 
 def told(settings: Mapping[str, Any]) -> list[str]:
-    """Settings for people."""
+    """Settings for people, without those of a classifier that is not the trial's."""
+    classifier = settings.get("evaluation.classifier")
     return [
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in settings.items()
+        if classifier is None or OF_CLASSIFIER.get(name, classifier) == classifier
     ]
 
 

@@ -107,6 +107,7 @@ def test_values_are_typed() -> None:
         (["--output", "x"], r"did you mean --run.dir\?"),
         (["--num-workers", "4"], "unknown option --num-workers; leave it out"),
         (["configs/digits.yaml"], "is given as --config configs/digits.yaml"),
+        (["--print_confg"], r"did you mean --print-config\?"),
         (["20"], "'20' belongs to no option"),
         (["--gpus", "2"], "torchrun --nproc_per_node=N -m gzsl_dist.train"),
         (["--train.steps", "-3"], "train.steps = '-3': .*greater than or equal to 1"),

@@ -26,6 +26,7 @@ from gzsl_dist.run.selection import Selection
 from gzsl_dist.run.state import RunState, recorded_state
 from gzsl_dist.sweeps.plan import Task, read_sweep
 from gzsl_dist.sweeps.status import status_of
+from gzsl_dist.sweeps.trials import told
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ROOT / "configs" / "digits.yaml"
@@ -359,3 +360,12 @@ def test_states(tmp_path: Path) -> None:
     RunState("running", -1, "", "elsewhere", "7", time.time()).write(tasks[2].directory)
     assert status_of(tasks[2]).state == "running"
     assert status_of(tasks[2]).note == "on elsewhere, job 7"
+
+
+def test_a_trial_lists_what_does_something_in_it() -> None:
+    both = {"evaluation.temperature": 0.1, "evaluation.weight_decay": 1e-5, "train.seed": 1}
+    for classifier, other in (("softmax", "temperature"), ("cosine", "weight_decay")):
+        listed = told({"evaluation.classifier": classifier, **both})
+        assert len(listed) == 3
+        assert not any(line.startswith(f"evaluation.{other}") for line in listed)
+    assert len(told(both)) == 3, "the classifier is not the trial's"

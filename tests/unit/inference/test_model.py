@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 from gzsl_dist.errors import InputError
-from gzsl_dist.inference.model import ZeroShotModel, load_model
+from gzsl_dist.inference.load import load_model
+from gzsl_dist.inference.model import ZeroShotModel
 
 from .models import CLASSES, SEEN, card, model, parts
 
