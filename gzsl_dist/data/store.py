@@ -23,6 +23,10 @@ FORMAT = "gzsl_dist-dataset"
 FORMAT_VERSION = 1
 
 
+OVERHEAD = 1 << 16
+"""Bytes for names, attributes and what HDF5 adds."""
+
+
 def write_dataset(path: Path, dataset: Dataset, *, overwrite: bool = False) -> None:
     """Write a data set beside, then rename it into place.
 
@@ -34,7 +38,8 @@ def write_dataset(path: Path, dataset: Dataset, *, overwrite: bool = False) -> N
         InputError: the file exists, or cannot be written.
     """
     check_target(path, overwrite=overwrite)
-    _check_room(path, 4 * dataset.features.shape[0] * dataset.features.shape[1])
+    count, width = dataset.features.shape
+    _check_room(path, 4 * count * width + 16 * count + 4 * dataset.semantics.size + OVERHEAD)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as partial, hdf5_file(partial, "w") as file:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import resource
+import shutil
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
 from gzsl_dist.data.dataset import Dataset
+from gzsl_dist.data.digits import digits_dataset
 from gzsl_dist.data.load import load_dataset
 from gzsl_dist.data.store import read_dataset, write_dataset
 from gzsl_dist.data.xlsa17 import read_pair
@@ -232,3 +235,15 @@ def test_names_do_not_change_the_fingerprint(dataset: Dataset) -> None:
     assert dataclasses.replace(dataset, name="x").fingerprint == dataset.fingerprint
     renamed = dataclasses.replace(dataset, classes=("x", *dataset.classes[1:]))
     assert renamed.fingerprint != dataset.fingerprint
+
+
+def test_a_disk_without_room_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Semantics count too: HDF5 that finds the disk full at its end may take the process along."""
+    data = digits_dataset()
+    room = data.features.nbytes + 16 * len(data.labels)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=room, free=room))
+    with pytest.raises(InputError, match=rf"needs \d+ bytes, {room} are free; make room"):
+        write_dataset(tmp_path / "out.h5", data)
+    assert not list(tmp_path.iterdir())
