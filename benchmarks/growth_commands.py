@@ -144,12 +144,16 @@ def print_table(size: str, sizes: list[int], runs: list[dict[str, dict[Function,
     print(" | exponent | |\n" + "| --- " * (len(sizes) + 4) + "|")
     parts = {function: part for part, function in PARTS.items()}
     for command, last in runs[-1].items():
-        for function in sorted(last, key=last.__getitem__, reverse=True):
+        above = math.inf  # seconds of the last line that was marked
+        for function in sorted(last, key=last.__getitem__):
             seconds = [run[command].get(function, 0.0) for run in runs]
             before = max(seconds[-2], 1e-3)
             grown = math.log(max(seconds[-1], 1e-3) / before) / math.log(sizes[-1] / sizes[-2])
             too_fast = grown > 1 + MORE and seconds[-1] >= SEEN_LONG
-            if function in parts or too_fast:
+            # of callers that take as long as what they call, only the innermost
+            new = too_fast and not 0.9 * seconds[-1] < above <= seconds[-1]
+            above = seconds[-1] if too_fast else above
+            if function in parts or new:
                 cells = " | ".join(f"{each:.2f}" for each in seconds)
                 name = parts.get(function, f"`{function[1]}` in {function[0]}")
                 mark = "GROWS FASTER" if too_fast else ""

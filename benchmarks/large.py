@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--rows-per-class", type=int, default=50)
     parser.add_argument("--d-x", type=int, default=512)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--bank-per-class", type=int, default=1000)
+    parser.add_argument("--bank-per-class", type=int, default=10_000)
     parser.add_argument("--method", default="iapc")
     parser.add_argument("--private", type=float, default=0.3)
     parser.add_argument("--processes", type=int, default=1)

@@ -90,11 +90,15 @@ def draw(pictures: Callable[[], None], processes: DistributedContext) -> None:
         print(f"warning: a picture cannot be made ({reason[:200]})", file=sys.stderr, flush=True)
 
 
-def show_diagnostics(board: SummaryWriter, step: int, found: Diagnostics) -> None:
-    """Histograms and the projection; scalars are logged with the step's other numbers."""
+def show_histograms(board: SummaryWriter, step: int, found: Diagnostics) -> None:
+    """Similarities and weights; scalars are logged with the step's other numbers."""
     for name, values in found.histograms.items():
         if len(values):
             board.add_histogram(name, values, step)
+
+
+def show_projection(board: SummaryWriter, step: int, found: Diagnostics) -> None:
+    """A picture of all embeddings."""
     if found.embeddings:
         board.add_figure("embeddings/projection", projection(found), step)
 

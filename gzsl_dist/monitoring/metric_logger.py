@@ -14,7 +14,14 @@ from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.scored import ScoredProblem
 from gzsl_dist.files import atomic_write
 from gzsl_dist.models.networks import Networks
-from gzsl_dist.monitoring.board import draw, layout, show_diagnostics, show_projector, show_scores
+from gzsl_dist.monitoring.board import (
+    draw,
+    layout,
+    show_histograms,
+    show_projection,
+    show_projector,
+    show_scores,
+)
 from gzsl_dist.monitoring.callback import LoopCallback, Training
 from gzsl_dist.monitoring.diagnostics import Diagnostics, diagnose
 from gzsl_dist.run.files import TrainingFiles
@@ -159,11 +166,13 @@ class DiagnosticsLog(LoopCallback):
 
         def pictures() -> None:
             board = self._metric_logger.board
-            show_diagnostics(board, step, found)
+            show_histograms(board, step, found)
+            if step < self._steps:  # drawing takes as long as measuring does
+                return
+            show_projection(board, step, found)
             if scored is not None:
                 show_scores(board, step, scored.seen, scored.unseen, self._problem.names)
-            if step == self._steps:
-                show_projector(board, step, found, self._problem.names)
+            show_projector(board, step, found, self._problem.names)
 
         found = self._processes.run_on_all_ranks(look)
         draw(pictures, self._processes)
