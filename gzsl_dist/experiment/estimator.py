@@ -247,10 +247,18 @@ def _semantics_table(
     """
     if semantics is None:
         return dict(zip(seen.tolist(), np.eye(len(seen), dtype=np.float32), strict=True))
-    table = {
-        getattr(label, "item", lambda label=label: label)(): np.asarray(vector, np.float32)
-        for label, vector in semantics.items()
-    }
+    if not isinstance(semantics, Mapping):
+        raise ValueError(
+            f"semantics are {type(semantics).__name__}; give a vector by class: "
+            "dict(zip(names, semantics))"
+        )
+    try:
+        table = {
+            getattr(label, "item", lambda label=label: label)(): np.asarray(vector, np.float32)
+            for label, vector in semantics.items()
+        }
+    except (TypeError, ValueError):
+        raise ValueError("semantics must be numbers, a vector for each class") from None
     if lacking := [label for label in seen.tolist() if label not in table]:
         raise ValueError(f"class {lacking[0]!r} has rows in y but no semantics; give it a vector")
     shapes = {vector.shape for vector in table.values()}

@@ -103,6 +103,8 @@ def test_a_test_class_never_changes_the_training() -> None:
         ({"a": [1.0, 0], "b": [1.0]}, "shapes"),
         ({"a": [1.0, 0], "b": [1.0, 0]}, "same semantics"),
         ({"a": [1.0, 0], "b": [np.nan, 0]}, "NaN"),
+        ({"a": "a word", "b": "another"}, "semantics must be numbers"),
+        (np.eye(2), r"semantics are ndarray; give a vector by class: dict\(zip"),
     ],
 )
 def test_wrong_semantics_are_refused(semantics: dict[str, list[float]], message: str) -> None:
