@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class GzslError(Exception):
     """A failure that is told to the user in one line; `exit_code` is what the command returns."""
@@ -17,9 +19,16 @@ class InputError(GzslError):
     exit_code = 2
 
 
+REMEDIES = {
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "; choose another place"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "; make room, or choose another place"),
+}
+
+
 def system_error(error: OSError) -> InputError:
     """What the system refused, such as a full disk or a folder without permission, in one line."""
-    return InputError(f"{error.filename or 'file'}: {error.strerror or error}")
+    remedy = REMEDIES.get(error.errno or 0, "")
+    return InputError(f"{error.filename or 'file'}: {error.strerror or error}{remedy}")
 
 
 class OtherProcessError(InputError):

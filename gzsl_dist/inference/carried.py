@@ -49,10 +49,21 @@ def write_carried(
     Raises:
         InputError: the run or its data are not as they were, or the disk is full.
     """
-    config, old = read_run_config(run), RunFiles(run)
+    config = read_run_config(run)
     dataset = load_dataset(config.data.path, config.data.in_memory)
     carried = _training_rows(dataset, names, semantics)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _write(run, model, carried, dataset.fingerprint, out)
+    except OSError as error:
+        raise InputError(
+            f"--out {out}: cannot be written ({error.strerror}); choose another place"
+        ) from None
+
+
+def _write(run: Path, model: ZeroShotModel, carried: Dataset, fingerprint: str, out: Path) -> None:
+    """The files, of which checkpoint and selection were made for data with `fingerprint`."""
+    config, old = read_run_config(run), RunFiles(run)
     with atomic_path(out) as partial:
         partial.mkdir()
         new = RunFiles(partial)
@@ -60,16 +71,16 @@ def write_carried(
         new.config.write_text(to_yaml(config), encoding="utf-8")
         if old.selection.exists():
             new.selection_folder.mkdir()
-            chosen = Selection.read(old.selection, dataset.fingerprint)
+            chosen = Selection.read(old.selection, fingerprint)
             replace(chosen, fingerprint=carried.fingerprint).write(new.selection)
         if config.method not in BASELINES:
             sizes = (
-                dataset.features.shape[1],
-                dataset.semantics.shape[1],
-                len(dataset.seen_classes),
+                carried.features.shape[1],
+                carried.semantics.shape[1],
+                len(carried.seen_classes),
             )
             newest = checkpoint.checkpoints(old.checkpoints)[-1]
-            made = compatibility(sizes, config, dataset.fingerprint)
+            made = compatibility(sizes, config, fingerprint)
             saved = checkpoint.load(newest, made, optimizers=False)
             made = compatibility(sizes, config, carried.fingerprint)
             with start_processes() as processes:

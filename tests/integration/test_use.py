@@ -294,6 +294,8 @@ def test_a_folder_carries_what_new_classes_take(folder: Path, tmp_path: Path) ->
         np.testing.assert_allclose(model.predict_proba(features), expected, rtol=1e-6)
     known = run("export", "--run", first, "--add-classes", tmp_path / "other.csv", "--out", second)
     assert "exists already; name a new folder" in error_line(known)
+    nowhere = run("export", "--run", first, "--out", folder / "new.csv" / "x")
+    assert "cannot be written (File exists); choose another place" in error_line(nowhere)
     with pytest.raises(InputError, match="classes of digits already: 'other'"):
         gzsl_dist.load(first).add_classes({"other": other})
     with pytest.raises(InputError, match="'other' was added already"):

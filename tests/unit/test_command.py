@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import os
 import re
 import sys
@@ -168,3 +169,13 @@ def test_a_refusal_says_what_to_do() -> None:
                     if isinstance(parts[-1], ast.Constant) and not REMEDY.search(text):
                         found.append(f"{path}:{node.lineno}: {text}")
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"), [(errno.EROFS, "choose another place"), (errno.ENOSPC, "make room, or")]
+)
+def test_what_the_system_refuses_says_what_to_do(
+    code: int, remedy: str, waits: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert failing(OSError(code, os.strerror(code), "runs")) == (0, 2)
+    assert f"error: runs: {os.strerror(code)}; {remedy}" in capsys.readouterr().err
