@@ -232,7 +232,10 @@ def start_processes(
         LostProcessError: another process is gone, or does not answer.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("train.device: no CUDA device is visible; use --train.device cpu")
+        raise InputError(
+            "device cuda: no CUDA device is visible; give --train.device cpu, or to extract "
+            "--device cpu"
+        )
     uses_gpu = device_type(device) == "cuda"
     launch_environment.check(torch.cuda.device_count() if uses_gpu else 0)
     world_size, rank = launch_environment.world_size(), launch_environment.rank()

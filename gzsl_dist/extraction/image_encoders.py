@@ -50,6 +50,10 @@ def _timm(text: str, name: str, device: torch.device, size: int | None) -> Image
     timm = import_package("timm", text)
     if Path(name).is_dir():
         name = f"local-dir:{name}"
+    model_name, _, tag = name.partition(".")
+    if tag and timm.is_model(model_name) and not timm.is_model_pretrained(name):
+        known = timm.list_pretrained(f"{model_name}.*")
+        raise InputError(f"{text}: timm has no weights {tag!r}; it has {', '.join(known)}")
     model = timm.create_model(name, pretrained=True)
     model.reset_classifier(0)
     ready(model, device)

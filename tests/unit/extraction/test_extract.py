@@ -228,3 +228,14 @@ def test_what_could_not_be_read_is_tried_again(tmp_path: Path) -> None:
         end = PartFile(tmp_path, "images", 4, 2)
         end.read_journals()
         assert (end.done, end.bad) == ({0, 1}, {})
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_lower_precision_is_recorded_and_near(precision: str, tmp_path: Path) -> None:
+    arguments = write_problem(tmp_path)
+    exact = extract(tmp_path, arguments)
+    found = extract(tmp_path, [*arguments, "--precision", precision], precision)
+    assert found.origin["image_encoder"]["precision"] == precision
+    assert found.features.dtype == np.float32
+    assert not np.array_equal(found.features, exact.features)
+    np.testing.assert_allclose(found.features, exact.features, atol=0.1)

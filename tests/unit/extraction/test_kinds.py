@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -166,3 +167,27 @@ def test_a_preprocessing_function_is_recorded_by_its_name() -> None:
     encoder = image_encoder("python:tests.unit.extraction.small:with_function", CPU)
     assert encoder.preprocessing == "<function halved>"
     features(encoder)
+
+
+def test_encoders_that_the_pages_name_exist() -> None:
+    """Names and weights, as the packages list them; nothing is downloaded."""
+    root = Path(__file__).parents[3]
+    text = "".join((root / page).read_text() for page in ("README.md", "docs/images.md"))
+    named = set(re.findall(r"\b(timm|torchvision|open_clip):([\w.-]+[@/]?[\w.-]*)", text))
+    timm = import_package("timm", "test")
+    models = import_package("torchvision.models", "test")
+    clips = import_package("open_clip", "test").list_pretrained()
+    exists = {
+        "timm": timm.is_model_pretrained,
+        "torchvision": lambda name: hasattr(
+            models.get_model_weights(name.partition("@")[0]), name.partition("@")[2]
+        ),
+        "open_clip": lambda name: tuple(name.split("/")) in clips,
+    }
+    real = [(kind, name) for kind, name in named if not name.startswith("NAME") and name]
+    assert {kind for kind, _ in real} == set(exists)
+    assert not [f"{kind}:{name}" for kind, name in real if not exists[kind](name)]
+    with pytest.raises(
+        InputError, match=r"no weights 'augreg2_in21k'; it has vit_base_\w+\.augreg"
+    ):
+        image_encoder("timm:vit_base_patch16_224.augreg2_in21k", CPU)
