@@ -19,8 +19,8 @@ from gzsl_dist.extraction.packages import import_package
 
 TABLES = (".csv", ".tsv", ".json", ".parquet")
 
-KNOWN = ("name", "description", "split", "path", "label")
-"""Columns whose names mean something."""
+OPTIONAL = {"name": ("description", "split"), "label": ("split",)}
+"""Columns that mean something in a table that needs one."""
 
 INDEX = rf"|Unnamed: \d+|{PANDAS_INDEX}"
 """Columns in which pandas writes or reads row numbers; they say nothing of a row."""
@@ -60,8 +60,9 @@ def read_table(path: Path, *, needs: tuple[str, ...]) -> list[dict[str, Any]]:
         ) from None
     if not rows:
         raise InputError(f"{path}: holds no rows; give each a line")
+    known = {*needs, *(column for name in needs for column in OPTIONAL.get(name, ()))}
     for column in rows[0]:
-        if column not in KNOWN and column.lower() in KNOWN:
+        if column not in known and column.lower() in known and column.lower() not in rows[0]:
             raise InputError(f"{path}: call the column {column!r} {column.lower()!r}")
     for name in needs:
         if name not in rows[0]:

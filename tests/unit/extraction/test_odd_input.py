@@ -290,3 +290,9 @@ def test_unusual_signs_end_no_line(tmp_path: Path) -> None:
     path = tmp_path / "classes.csv"
     path.write_text("name,description\ncat,A cat\x85 or\u2028 two.\n", encoding="utf-8")
     assert read_table(path, needs=()) == [{"name": "cat", "description": "A cat\x85 or\u2028 two."}]
+
+
+def test_columns_that_mean_nothing_are_called_as_one_likes(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("Path,Name,label\na.png,A,cat\n")
+    assert read_table(path, needs=("label",))[0]["label"] == "cat"
