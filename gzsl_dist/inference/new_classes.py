@@ -89,6 +89,8 @@ def model_with_more(model: ZeroShotModel, classes: Mapping[str, ArrayLike]) -> Z
         InputError: it comes from no run; semantics of another length, or a class that it knows.
     """
     run = _run_of(model, "add_classes")
+    if not isinstance(classes, Mapping) or not all(isinstance(name, str) for name in classes):
+        raise InputError("add_classes: give a dictionary of texts, names, and their semantics")
     names, semantics = tuple(classes), semantic_matrix(classes, "add_classes")
     if twice := [name for name in names if name in model.added]:
         raise InputError(f"add_classes: {twice[0]!r} was added already; leave it out")

@@ -298,6 +298,9 @@ def test_a_folder_carries_what_new_classes_take(folder: Path, tmp_path: Path) ->
     assert "cannot be written (File exists); choose another place" in error_line(nowhere)
     with pytest.raises(InputError, match="classes of digits already: 'other'"):
         gzsl_dist.load(first).add_classes({"other": other})
+    for strange in ([("other", other)], {11: other}):
+        with pytest.raises(InputError, match="give a dictionary of texts"):
+            gzsl_dist.load(first).add_classes(strange)
     with pytest.raises(InputError, match="'other' was added already"):
         gzsl_dist.load(folder / "part").add_classes({"other": other}).add_classes({"other": other})
 
