@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
                 f"--run {options.run}: is a model alone; a folder is made of a run directory"
             )
         write_carried(known.run, model, names, semantics, out)
-        print(f"{out}: {len(model.classes)} classes, with generator and training rows")
+        print(f"{out}: {len(model.classes)} classes, and all that new ones take")
         return 0
     if out.suffix == ".onnx":
         from gzsl_dist.inference.onnx_file import write_onnx
