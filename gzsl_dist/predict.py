@@ -89,22 +89,28 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.inference.own_rows import read_column, score_rows
 
     names = read_names(options.classes) if options.classes is not None else None
-    model = load_model(options.run)
+    model = model_with_classes(load_model(options.run), options)
+    known = model.classes
+    if names is not None:
+        model = model.restricted(names)
+    files: dict[str, Path | None] = {"id": options.ids, "label": options.labels}
+    columns = {name: path for name, path in files.items() if path is not None}
     features: Features
     entries: list[ImageEntry] = []
     kept: list[bool] | None = None
     if options.images:
-        entries, features, kept = _encoded(model, options)
+        from gzsl_dist.extraction.images import unlabelled_images
+
+        entries = unlabelled_images(options.images)
+        if not options.skip_bad:  # what is wrong with them is said before minutes of encoding
+            for name, path in columns.items():
+                read_column(path, name, len(entries))
+        entries, features, kept = _encoded(model, entries, options)
     else:
         features = read_features(options.features, model.card.feature_dim)
     beside = {"image": [entry.name for entry in entries]} if options.images else {}
-    for name, path in (("id", options.ids), ("label", options.labels)):
-        if path is not None:
-            beside[name] = read_column(path, name, len(features), kept)
-    model = model_with_classes(model, options)
-    known = model.classes
-    if names is not None:
-        model = model.restricted(names)
+    for name, path in columns.items():
+        beside[name] = read_column(path, name, len(features), kept)
     text, unseen = predictions(model, features, options.top, beside)
     rows = list(csv.DictReader(io.StringIO(text)))
     scores = {}
@@ -141,15 +147,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _encoded(
-    model: ZeroShotModel, options: argparse.Namespace
+    model: ZeroShotModel, entries: list[ImageEntry], options: argparse.Namespace
 ) -> tuple[list[ImageEntry], Features, list[bool]]:
     """The images that can be read, their features, and for every image whether it can."""
     import numpy as np
 
-    from gzsl_dist.extraction.images import unlabelled_images
     from gzsl_dist.extraction.recorded import encode_images
 
-    entries = unlabelled_images(options.images)
     print(f"encoding {len(entries)} images", flush=True)
     features, bad = encode_images(
         model.card.origin, entries, options.image_encoder, workers=1, skip_bad=options.skip_bad

@@ -13,6 +13,7 @@ import gzsl_dist
 from gzsl_dist import extract, predict, train
 from gzsl_dist.data.store import read_dataset
 from gzsl_dist.errors import InputError
+from gzsl_dist.extraction import recorded
 from tests.unit.extraction.small import CLASSES, HERE, write_problem
 
 ENCODER = ("--image-encoder", f"{HERE}:pixels")
@@ -153,3 +154,22 @@ def test_labels_of_images_that_are_left_out(folder: Path, tmp_path: Path) -> Non
         assert predict.main([*run, *given]) == 0
         found.append([row["label"] for row in csv.DictReader((tmp_path / "out.csv").open())])
     assert found == [["cat", "dog"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--labels", "labels.txt"], "2 lines for 3 rows"),
+        (["--classes", "dog,yeti"], "yeti"),
+        (["--add-classes", "none.csv"], "none.csv"),
+    ],
+)
+def test_what_is_wrong_beside_is_said_before_images_are_encoded(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], said: str
+) -> None:
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    images = [str(image) for image in sorted(folder.glob("images/*/*"))[:3]]
+    monkeypatch.setattr(recorded, "encode_images", lambda *_, **__: pytest.fail("encoded"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=said):
+        predict.main(["--run", str(folder / "run"), "--images", *images, *given, "--out", "o.csv"])
