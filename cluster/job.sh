@@ -133,7 +133,11 @@ reason=""
 
 all_nodes_started() { # whether node.sh runs on every node: a signal before that would kill the step
     local node
-    for ((node = 0; node < GZSL_NODES; node++)); do
+    [ -e "$outcome.node-0" ] || return
+    # Files of other nodes are not seen where storage is not shared, or are seen late.
+    first_seen="${first_seen:-$SECONDS}"
+    [ $((SECONDS - first_seen)) -lt 20 ] || return 0
+    for ((node = 1; node < GZSL_NODES; node++)); do
         [ -e "$outcome.node-$node" ] || return
     done
 }
@@ -146,7 +150,7 @@ run_training() { # RUN_DIR ARGUMENTS of the trainer: sets code and reason
 }
 
 run_processes() { # FOLDER ARGUMENTS: how they end is written to the folder; sets code and reason
-    local outcome step asked="" status=0
+    local outcome step asked="" first_seen="" status=0
     outcome="$1/.outcome-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"
     shift
     rm -f "$outcome" "$outcome".node-*

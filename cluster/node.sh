@@ -13,8 +13,9 @@ shift
 # torchrun does not pass this signal on but dies of it (pytorch issue 154849). Ignored signals stay
 # ignored in a child until it sets a handler: torchrun never does, the trainer does.
 trap '' "$GZSL_SIGNAL"
-# From here on: job.sh passes signals on when all nodes have this file.
-[ -z "${GZSL_OUTCOME_FILE:-}" ] || : >"$GZSL_OUTCOME_FILE.node-$SLURM_NODEID"
+# From here on: job.sh passes signals on when all nodes have this file. A node that cannot write it,
+# as where the run directory is the first node's alone, still trains.
+[ -z "${GZSL_OUTCOME_FILE:-}" ] || { : >"$GZSL_OUTCOME_FILE.node-$SLURM_NODEID"; } 2>/dev/null || true
 
 # torchrun would announce this machine's full host name, which other nodes need not be able to look
 # up; and find out by comparing names whether it hosts the meeting point. Slurm knows both.

@@ -103,7 +103,8 @@ def class_texts(row: dict[str, Any], template: str, where: str) -> tuple[str, ..
     """The texts of one class: the template filled once for each description.
 
     Raises:
-        InputError: a description is empty, or the template has a column that is not there.
+        InputError: a description is empty, or the template has a column that is not there, or that
+            this class (of JSON or Parquet) has nothing in.
     """
     fields = _fields(template, where)
     descriptions: list[Any] = []
@@ -122,6 +123,11 @@ def class_texts(row: dict[str, Any], template: str, where: str) -> tuple[str, ..
         raise InputError(
             f"{where}: the template's {{{absent[0]}}} is no column; there are "
             f"{', '.join(map(str, row))}"
+        )
+    if lacking := [name for name in fields if name != "description" and row[name] is None]:
+        raise InputError(
+            f"{where}: class {row['name']!r} has no {lacking[0]!r}, which the template has; write "
+            "it"
         )
     values = {
         name: str(value).replace("-", " ").replace("_", " ").strip() for name, value in row.items()

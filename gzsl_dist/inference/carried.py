@@ -23,6 +23,7 @@ from gzsl_dist.inference.model import ZeroShotModel
 from gzsl_dist.run.files import RunFiles
 from gzsl_dist.run.selection import Selection
 from gzsl_dist.training.resume import compatibility
+from gzsl_dist.training.trained import newest_checkpoint
 
 
 def check_folder(out: Path) -> None:
@@ -79,7 +80,7 @@ def _write(run: Path, model: ZeroShotModel, carried: Dataset, fingerprint: str, 
                 carried.semantics.shape[1],
                 len(carried.seen_classes),
             )
-            newest = checkpoint.checkpoints(old.checkpoints)[-1]
+            newest = newest_checkpoint(run)
             made = compatibility(sizes, config, fingerprint)
             saved = checkpoint.load(newest, made, optimizers=False)
             made = compatibility(sizes, config, carried.fingerprint)

@@ -59,6 +59,18 @@ def load_run(run: Path, processes: DistributedContext) -> TrainedRun:
     return trained
 
 
+def newest_checkpoint(run: Path) -> checkpoint.Checkpoint:
+    """The newest checkpoint of a run directory.
+
+    Raises:
+        InputError: there is none.
+    """
+    found = checkpoint.checkpoints(RunFiles(run).checkpoints)
+    if not found:
+        raise InputError(f"{run}: has no checkpoint; let gzsl_dist.train get that far first")
+    return found[-1]
+
+
 def _checksum(config: Config) -> str:
     return hashlib.sha256(to_yaml(config).encode()).hexdigest()[:12]
 
@@ -69,18 +81,16 @@ def _load(run: Path, device: torch.device) -> tuple[TrainedRun, checkpoint.Check
         raise InputError(
             f"{run}: {config.method} has no networks; its result.json holds all figures"
         )
-    found = checkpoint.checkpoints(files.checkpoints)
-    if not found:
-        raise InputError(f"{run}: has no checkpoint; let gzsl_dist.train get that far first")
+    found = newest_checkpoint(run)
     dataset = load_dataset(config.data.path, config.data.in_memory)
     problem = final_problem(dataset, config)
     networks = networks_for(problem, config).to(device)
     made = compatibility(problem.sizes, config, dataset.fingerprint)
-    saved = checkpoint.load(found[-1], made, optimizers=False)
-    checkpoint.restore(found[-1], saved, networks, averaged=True)
+    saved = checkpoint.load(found, made, optimizers=False)
+    checkpoint.restore(found, saved, networks, averaged=True)
     if needs_validation(config.evaluation):
         selection = Selection.read(files.selection, dataset.fingerprint)
     else:
         selection = fixed(config.train.steps, config.evaluation, dataset.fingerprint)
-    trained = TrainedRun(config, dataset, problem, networks, selection, found[-1].step)
-    return trained, found[-1]
+    trained = TrainedRun(config, dataset, problem, networks, selection, found.step)
+    return trained, found

@@ -305,6 +305,14 @@ def test_a_folder_carries_what_new_classes_take(folder: Path, tmp_path: Path) ->
         gzsl_dist.load(folder / "part").add_classes({"other": other}).add_classes({"other": other})
 
 
+def test_a_run_whose_checkpoints_are_gone_makes_no_folder(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "part", tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
+    done = run("export", "--run", tmp_path / "run", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "has no checkpoint" in error_line(done)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 @pytest.mark.parametrize("method", ["ridge", "nearest_prototype"])
 def test_a_folder_of_a_baseline(method: str, tmp_path: Path) -> None:
     digits = digits_dataset()

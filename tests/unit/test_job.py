@@ -15,6 +15,8 @@ from gzsl_dist.config.files import to_yaml
 from gzsl_dist.errors import InputError
 from gzsl_dist.run.state import lock_run
 
+CLUSTER = Path(__file__).parents[2] / "cluster"
+
 
 @pytest.mark.parametrize("written", ["'{}'", "{}   # features", '"{}"'])
 def test_the_first_configuration_whose_data_are_there_is_chosen(
@@ -43,6 +45,44 @@ def test_what_is_no_device_is_not_counted_as_a_gpu(visible: str, count: int) -> 
         env=kept | {"CUDA_VISIBLE_DEVICES": visible},
     )  # fmt: skip
     assert f"a node runs  {count} process(es)" in done.stdout
+
+
+def test_a_node_that_cannot_write_the_run_directory_trains(tmp_path: Path) -> None:
+    """As where that directory is the first node's alone."""
+    needed = {
+        "GZSL_SIGNAL": "USR1", "GZSL_NODES": "2", "GZSL_PROCESSES": "1", "GZSL_MAX_RESTARTS": "0",
+        "GZSL_MASTER_ADDR": "first", "GZSL_MASTER_PORT": "1", "SLURM_JOB_ID": "1",
+        "SLURM_NODEID": "1", "SLURMD_NODENAME": "second",
+    }  # fmt: skip
+    node = ("bash", CLUSTER / "node.sh", "echo", "-m", "torch.distributed.run", "--train.steps")
+    for folder, written in ((tmp_path, True), (tmp_path / "missing", False)):
+        done = subprocess.run(
+            node, capture_output=True, text=True, timeout=100, check=False,
+            env=os.environ | needed | {"GZSL_OUTCOME_FILE": str(folder / "outcome")},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith("-m gzsl_dist.train --train.steps\n")
+        assert not done.stderr
+        assert (folder / "outcome.node-1").exists() == written
+
+
+def test_signals_wait_for_all_nodes_but_not_for_files_that_never_come(tmp_path: Path) -> None:
+    script = f"""
+        clone={CLUSTER.parent} script=train.sbatch
+        source "$clone/cluster/job.sh"
+        outcome={tmp_path}/outcome first_seen="" GZSL_NODES=2
+        tell() {{ all_nodes_started && echo yes || echo no; }}
+        tell
+        SECONDS=$((SECONDS + 100)); tell   # none runs yet
+        touch "$outcome.node-0"; tell
+        touch "$outcome.node-1"; tell
+        rm "$outcome.node-1"; tell
+        SECONDS=$((SECONDS + 20)); tell    # the other's is not seen from here
+    """
+    done = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.stdout.split() == ["no", "no", "no", "yes", "no", "yes"], done.stderr
 
 
 @pytest.mark.parametrize("script", ["extract", "synthesize", "evaluate"])

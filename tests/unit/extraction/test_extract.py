@@ -18,6 +18,7 @@ from gzsl_dist.config import Config
 from gzsl_dist.data.dataset import Dataset, summary
 from gzsl_dist.data.problem import selection_problem
 from gzsl_dist.data.store import read_dataset
+from gzsl_dist.errors import InputError
 from gzsl_dist.extract import main
 from gzsl_dist.extraction.classes import read_classes
 from gzsl_dist.extraction.images import ImageEntry, read_image
@@ -239,3 +240,11 @@ def test_lower_precision_is_recorded_and_near(precision: str, tmp_path: Path) ->
     assert found.features.dtype == np.float32
     assert not np.array_equal(found.features, exact.features)
     np.testing.assert_allclose(found.features, exact.features, atol=0.1)
+
+
+def test_what_an_object_lacks_is_not_none_in_a_text(tmp_path: Path) -> None:
+    file = tmp_path / "classes.json"
+    rows = [{"name": "cat", "home": "a house"}, {"name": "yak"}]
+    file.write_text(json.dumps(rows))
+    with pytest.raises(InputError, match="class 'yak' has no 'home', which the template has"):
+        read_classes(file, "a {name} of {home}", with_texts=True)
