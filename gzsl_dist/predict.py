@@ -86,13 +86,13 @@ def main(arguments: list[str]) -> int:
     from gzsl_dist.inference.files import read_features, read_names
     from gzsl_dist.inference.load import load_model
     from gzsl_dist.inference.new_classes import model_with_classes
-    from gzsl_dist.inference.own_rows import read_column, score_rows
+    from gzsl_dist.inference.own_rows import as_spelled, read_column, score_rows
 
     names = read_names(options.classes) if options.classes is not None else None
     model = model_with_classes(load_model(options.run), options)
     known = model.classes
     if names is not None:
-        model = model.restricted(names)
+        model = model.restricted(tuple(as_spelled(names, known)))
     files: dict[str, Path | None] = {"id": options.ids, "label": options.labels}
     columns = {name: path for name, path in files.items() if path is not None}
     features: Features

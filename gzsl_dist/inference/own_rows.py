@@ -12,7 +12,7 @@ import numpy as np
 from gzsl_dist.errors import InputError
 from gzsl_dist.evaluation.confusion import confused_pairs
 from gzsl_dist.evaluation.metrics import harmonic_means, per_class_accuracy
-from gzsl_dist.extraction.tables import TABLES, read_lines, read_table
+from gzsl_dist.extraction.tables import TABLES, composed, read_lines, read_table
 from gzsl_dist.inference.model import ZeroShotModel
 
 
@@ -43,6 +43,12 @@ def read_column(path: Path, name: str, rows: int, kept: Sequence[bool] | None = 
     return texts
 
 
+def as_spelled(names: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """Names as the model spells its classes: a letter and its accent may be apart (macOS)."""
+    known = {composed(name): name for name in classes} | {name: name for name in classes}
+    return [known.get(name, known.get(composed(name), name)) for name in names]
+
+
 def score_rows(
     labels: Sequence[str],
     predicted: Sequence[str],
@@ -68,6 +74,7 @@ def score_rows(
         InputError: a label that is no class of the model.
     """
     numbers = {name: number for number, name in enumerate(model.classes)}
+    labels = as_spelled(labels, [*model.classes, *left_out])
     if strange := sorted(set(labels) - set(numbers)):
         if kept_out := sorted(set(strange) & set(left_out)):
             raise InputError(

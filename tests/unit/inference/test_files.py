@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -12,6 +14,10 @@ import scipy.io
 from gzsl_dist.data.feature_files import open_features
 from gzsl_dist.errors import InputError
 from gzsl_dist.inference.files import read_features, read_names, read_new_classes
+from gzsl_dist.inference.model import ZeroShotModel
+from gzsl_dist.inference.own_rows import as_spelled, score_rows
+
+from .models import card
 
 FEATURES = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -144,3 +150,15 @@ def test_what_pandas_keeps_beside_columns_is_no_feature(tmp_path: Path) -> None:
     parquet.write_table(arrow.table(columns | {"label": [0, 1]}), tmp_path / "y.parquet")
     with pytest.raises(InputError, match="column 'label' is no feature"):
         open_features(tmp_path / "y.parquet")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_labels_with_accents_apart_are_scored(form: str) -> None:
+    """As names of folders are on macOS, from which a file of labels may be made."""
+    names = [unicodedata.normalize(form, name) for name in ("é", "è", "ant")]
+    known = ZeroShotModel(replace(card(), classes=tuple(names), seen_count=2))
+    labels = [unicodedata.normalize("NFD", name) for name in ("é", "ant", "è")]
+    scores = score_rows(labels, [names[0], names[2], names[2]], known, Path("labels.txt"))
+    assert (scores["U"], scores["S"]) == (1, 0.5)
+    assert as_spelled(labels, names) == [names[0], names[2], names[1]]
+    assert as_spelled(["é", "e\u0301"], ["e\u0301", "é"]) == ["é", "e\u0301"]
