@@ -171,7 +171,7 @@ def test_sizes_fit_the_rows_where_nothing_is_given() -> None:
     data = in_memory(learner, features, labels, semantics).dataset
     found = learner._config(data)
     assert (found.size, found.model.generator_hidden) == ("small", 128)
-    assert (found.train.steps, found.evaluation.every) == (300, 300)
+    assert (found.train.steps, found.evaluation.every) == (200, 200)
     given = GZSLClassifier(steps=7, settings={"model.generator_hidden": 9})
     given.unseen_classes_ = learner.unseen_classes_
     found = given._config(data)
