@@ -62,7 +62,7 @@ def test_ctrl_c_ends_the_launcher_without_a_traceback(tmp_path: Path) -> None:
     while "run in" not in (line := process.stdout.readline()):
         assert line, "ended before it began"
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=PATIENCE)
-    assert "interrupted" in told
-    assert "Traceback" not in told
+    _, shown = process.communicate(timeout=PATIENCE)
+    assert "interrupted" in shown
+    assert "Traceback" not in shown
     assert process.returncode == 130

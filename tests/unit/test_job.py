@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,7 @@ def earlier_run(directory: Path, **given: str) -> Path:
     return directory
 
 
-def dry_runs(run: Path, tmp_path: Path) -> dict[str, tuple[object, list[str]]]:
+def dry_runs(run: Path, tmp_path: Path) -> dict[str, tuple[Callable[[list[str]], int], list[str]]]:
     """Each command that says what would run, of a run or a sweep with 400 steps in a directory."""
     plan = tmp_path / "sweep.yaml"
     plan.write_text(f"data: {{digits: configs/digits.yaml}}\nmethods: [iapc]\ndir: {run.parent}\n")
@@ -121,36 +122,39 @@ def dry_runs(run: Path, tmp_path: Path) -> dict[str, tuple[object, list[str]]]:
     }
 
 
-@pytest.mark.parametrize("command", ["train", "job", "sweep"])
-def test_a_dry_run_refuses_what_the_run_would_refuse(
-    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(params=["train", "job", "sweep"])
+def dry_run(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Path, Callable[[], int]]:
+    """A run directory that is not there yet, and a dry run of it."""
     monkeypatch.chdir(Path(__file__).parents[2])
     run = tmp_path / "digits-iapc-seed0"
-    main, arguments = dry_runs(run, tmp_path)[command]
-    assert callable(main)
-    assert main(arguments) == 0
+    main, arguments = dry_runs(run, tmp_path)[request.param]
+    return run, lambda: main(arguments)
+
+
+def test_a_dry_run_refuses_what_the_run_would_refuse(
+    dry_run: tuple[Path, Callable[[], int]],
+) -> None:
+    run, start = dry_run
+    assert start() == 0
     assert not run.exists(), "a dry run writes nothing"
     earlier_run(run, **{"train.steps": "20", "train.batch_size": "64"})
     with pytest.raises(InputError) as refused:
-        main(arguments)
+        start()
     assert f"run directory {run} holds a run with train.steps = 20, not " in str(refused.value)
     assert "; train.batch_size = 64, not 128; " in str(refused.value)
     assert "--run.dir" in str(refused.value)
     assert "--train.resume never" in str(refused.value)
 
 
-@pytest.mark.parametrize("command", ["train", "job", "sweep"])
 def test_a_dry_run_refuses_a_run_directory_that_is_a_file(
-    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dry_run: tuple[Path, Callable[[], int]],
 ) -> None:
-    monkeypatch.chdir(Path(__file__).parents[2])
-    run = tmp_path / "digits-iapc-seed0"
-    main, arguments = dry_runs(run, tmp_path)[command]
+    run, start = dry_run
     run.touch()
-    assert callable(main)
     with pytest.raises(InputError, match=r"cannot be written .*; name another with --run\.dir"):
-        main(arguments)
+        start()
 
 
 def test_what_a_start_would_do_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

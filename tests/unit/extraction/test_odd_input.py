@@ -269,9 +269,9 @@ def test_what_counts_for_nothing_is_told(
     assert "1 attributes: id" in shown
     assert "columns of the class file that are not used: habitat" in shown
     assert "5 files are no images by their endings and left out, such as" in shown
-    told = "images to train on of 1 classes that nobody called unseen, such as 'fox'"
-    assert shown.count(told) == 2  # before hours are spent, and at the end
-    assert told in read_dataset(tmp_path / "out.h5").missing[0]
+    note = "images to train on of 1 classes that nobody called unseen, such as 'fox'"
+    assert shown.count(note) == 2  # before hours are spent, and at the end
+    assert note in read_dataset(tmp_path / "out.h5").missing[0]
 
 
 def test_splits_of_rows_in_any_case(tmp_path: Path) -> None:
