@@ -97,20 +97,23 @@ def main(arguments: list[str]) -> int:
     columns = {name: path for name, path in files.items() if path is not None}
     features: Features
     entries: list[ImageEntry] = []
-    kept: list[bool] | None = None
+    beside: dict[str, list[str]] = {}
+
+    def read_columns(rows: int, kept: list[bool] | None = None) -> dict[str, list[str]]:
+        return {name: read_column(path, name, rows, kept) for name, path in columns.items()}
+
     if options.images:
         from gzsl_dist.extraction.images import unlabelled_images
 
         entries = unlabelled_images(options.images)
-        if not options.skip_bad:  # what is wrong with them is said before minutes of encoding
-            for name, path in columns.items():
-                read_column(path, name, len(entries))
+        # before minutes of encoding, after which, but for --skip-bad, no image is left out
+        early = None if options.skip_bad else read_columns(len(entries))
         entries, features, kept = _encoded(model, entries, options)
+        beside["image"] = [entry.name for entry in entries]
+        beside |= read_columns(len(features), kept) if early is None else early
     else:
         features = read_features(options.features, model.card.feature_dim)
-    beside = {"image": [entry.name for entry in entries]} if options.images else {}
-    for name, path in columns.items():
-        beside[name] = read_column(path, name, len(features), kept)
+        beside = read_columns(len(features))
     text, unseen = predictions(model, features, options.top, beside)
     rows = list(csv.DictReader(io.StringIO(text)))
     scores = {}
