@@ -133,8 +133,7 @@ def contrast_products(
 
 def compared_classes(config: Config, shape: Any) -> int:
     """How many classes the comparator compares a row with."""
-    sample = config.loss.comparator_sample
-    return int(min(sample, shape.classes) if sample else shape.classes)
+    return int(config.loss.sampled_classes(shape.classes) or shape.classes)
 
 
 def pair_runner(

@@ -62,6 +62,10 @@ class LossSettings(Section):
     if TYPE_CHECKING:
         prototype: PrototypeLoss = Field(default_factory=PrototypeLoss)
 
+    def sampled_classes(self, seen_count: int) -> int:
+        """How many seen classes each batch draws for the comparator; 0 where it takes all."""
+        return min(self.comparator_sample, seen_count)
+
     def of(self, name: str) -> EmbeddingLoss:
         """A loss of the embedding, as it is set."""
         kind = LOSSES[name]

@@ -15,6 +15,7 @@ from torch import Tensor
 from gzsl_dist.distributed.processes import DistributedContext
 from gzsl_dist.evaluation.classifier_form import Cosine, Form, Linear
 from gzsl_dist.evaluation.lbfgs import FitSummary, minimize
+from gzsl_dist.evaluation.scored import SCORES
 from gzsl_dist.evaluation.time_left import with_time_left
 from gzsl_dist.models.precision import at_least_float32, network_precision
 
@@ -24,9 +25,8 @@ RowBlocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 REFERENCE_CLASSES = 200
 """Number of classes at which `weight_decay` is the penalty itself (CUB's)."""
 
-LOGITS, CACHED_LOGITS = 1 << 24, 1 << 21
-"""Logits held at once: blocks of rows are cut so that many classes do not need much memory, and on
-CPUs so that a cache holds them: 6,000 classes take 1.6 times as long where it does not."""
+LOGITS = 1 << 24
+"""Logits held at once on a GPU (on a CPU `SCORES`): many classes must not need much memory."""
 
 DOT_PART = 1 << 20
 
@@ -191,7 +191,7 @@ def cut(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The blocks, cut so that logits of all classes, and rows where given, stay within bounds."""
     for inputs, labels in blocks():
-        logits = CACHED_LOGITS if inputs.device.type == "cpu" else LOGITS
+        logits = SCORES if inputs.device.type == "cpu" else LOGITS
         most = max(1, min(logits // max(class_count, 1), rows or logits))
         yield from zip(inputs.split(most), labels.split(most), strict=True)
 

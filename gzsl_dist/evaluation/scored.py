@@ -16,8 +16,8 @@ from gzsl_dist.evaluation.metrics import ScoredRows
 from gzsl_dist.files import atomic_write
 
 SCORES = 1 << 21
-"""Scores held at once: those of 20,000 classes are many; a cache holds so many, with 2^24 the same
-rows took six times as long."""
+"""Scores, or logits, held at once on a CPU: a cache holds so many. With 2^24, 6,000 classes are
+scored in six times the time, and fitted in 1.6 times."""
 
 
 def score_slices(rows: slice, classes: int) -> Iterator[slice]:

@@ -130,8 +130,8 @@ def similarity_blocks(config: Config, shape: DataShape, world_size: int) -> dict
     batch, classes = config.train.batch_size, shape.seen_count
     size = 8 if config.train.precision == "float64" else 4  # losses are never in half precision
     critic, generator = config.loss.critic, config.loss.generator
-    sample = config.loss.comparator_sample
-    compared = 1 + min(sample, classes) if sample else classes
+    sample = config.loss.sampled_classes(classes)
+    compared = 1 + sample if sample else classes
 
     def block(losses: list[str], rows: int, columns: int) -> int:
         return size * -(-rows // world_size) * columns if losses else 0

@@ -183,15 +183,13 @@ def trace(config: Config, shape: DataShape, world_size: int) -> Traced:
         processes = PlannedProcesses(0, world_size, torch.device("cpu"))
         slots = processes.shard_sizes(config.train.batch_size)[0]
         semantics = torch.empty(shape.seen_count, shape.semantic_dim, dtype=dtype)
-        sample = config.loss.comparator_sample
+        sample = config.loss.sampled_classes(shape.seen_count)
         batch = Batch(
             features=torch.empty(slots, shape.feature_dim, dtype=dtype),
             labels=torch.empty(slots, dtype=torch.int64),
             noise=torch.empty(slots, config.model.noise_dim, dtype=dtype),
             mix=torch.empty(slots, 1, dtype=dtype),
-            compared=torch.empty(min(sample, shape.seen_count), dtype=torch.int64)
-            if sample
-            else None,
+            compared=torch.empty(sample, dtype=torch.int64) if sample else None,
         )
         arguments = (networks, semantics, config, processes)
         critic, generator = CriticObjective(*arguments), GeneratorObjective(*arguments)

@@ -179,7 +179,7 @@ def networks_for(problem: Problem, config: Config) -> Networks:
 
 def batches_for(problem: Problem, config: Config, processes: DistributedContext) -> BatchSource:
     """This process's slots of the batches that a problem is trained on."""
-    sample = config.loss.comparator_sample
+    sample = config.loss.sampled_classes(problem.seen_count)
     return BatchSource(
         problem.train,
         batch_size=config.train.batch_size,
