@@ -19,8 +19,8 @@ HEAD = """# Leaderboard
 
 Generalized zero-shot learning on test rows: means over seeds in percent, and half the width of
 their 95 % interval (Student's t). Nothing was chosen on test rows ([protocol.md](protocol.md)), but
-for the column **H, optimistic**: the best epoch on test rows, which is what papers print, and no
-result. Made by
+for the column **H, optimistic**: uncalibrated, of the best epoch on test rows, which is what papers
+print, and no result. Made by
 
     {command}
 """
@@ -103,8 +103,11 @@ def to_page(entries: Sequence[Entry], command: str) -> str:
     parts += [f"\n{note}\n" for note in gaps(groups, FIGURES)]
     for first, others in with_rivals(groups):
         parts.append(f"\n## {first.data}\n\n{_problem(first, others).markdown()}\n")
-        files = dict.fromkeys(sweep for sweep, group in entries if group.data == first.data)
-        parts += [f"    python -m gzsl_dist.sweep run configs/studies/{f}.yaml\n" for f in files]
+        here = [(sweep, group.name) for sweep, group in entries if group.data == first.data]
+        for file in dict.fromkeys(sweep for sweep, _ in here):
+            rows = "; ".join(name for sweep, name in here if sweep == file)
+            line = f"python -m gzsl_dist.sweep run configs/studies/{file}.yaml"
+            parts.append(f"    {line}  # {rows}\n")
     return "".join(parts)
 
 

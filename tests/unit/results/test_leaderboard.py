@@ -66,7 +66,7 @@ def test_figures_are_in_their_cells(files: list[str], tmp_path: Path) -> None:
     width = stats.t.ppf(0.975, 2) * differences.std(ddof=1) / 3**0.5
     assert theirs["H, first row less this"] == f"{differences.mean():+.1f} ± {width:.1f} *"
     assert ours["H, first row less this"] == "–"
-    assert "run configs/studies/study_birds.yaml" in text
+    assert "run configs/studies/study_birds.yaml  # iapc, anchor ridge; iapc\n" in text
     assert "| `iapc` | 21.0 ± 2.2 | 20.0 |" in text, "the table of all problems; one seed, no width"
     assert "`ridge`" not in text, "nothing was run"
     assert picture.read_bytes().startswith(b"\x89PNG")
