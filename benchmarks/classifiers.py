@@ -3,7 +3,8 @@
     python benchmarks/classifiers.py RUN... --try classifier=cosine --try classifier=cosine,space=xh
 
 Each RUN has trained for selection (its ``selection/checkpoints``); the newest checkpoint is taken,
-and no test row is read. Settings are those of ``evaluation.``; prints a line a run and classifier.
+and no test row is read. Settings are those of ``evaluation.``; prints a line a run and classifier:
+means over its folds, with one factor for all.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from pathlib import Path
 
 from evaluation import load, processes
 
-from gzsl_dist.config import EvaluationSettings
+from gzsl_dist.config import Config, EvaluationSettings
+from gzsl_dist.data.problem import Problem
 from gzsl_dist.evaluation.score import fit_classifier, score_problem
 from gzsl_dist.evaluation.selection import PREFIX, validation_figures
+from gzsl_dist.models.networks import Networks
 
 FIGURES = ("H", "T1", "AUSUC", "raw_H")
 
@@ -31,14 +34,17 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     alone = processes()
     for run in options.runs:
-        networks, problem, config = load(run, None)
+        folds = every_fold(run)
+        config = folds[0][2]
         for trial in ["", *options.trials]:
             changes = dict(part.split("=", 1) for part in trial.split(",") if part)
             settings = EvaluationSettings.model_validate(config.evaluation.model_dump() | changes)
             changed = config.model_copy(update={"evaluation": settings})
-            classifier = fit_classifier(networks, problem, changed, alone)
-            scored = score_problem(networks, classifier, problem, changed.evaluation, alone)
-            found = validation_figures([scored], settings)
+            scored = []
+            for networks, problem, _ in folds:
+                classifier = fit_classifier(networks, problem, changed, alone)
+                scored.append(score_problem(networks, classifier, problem, settings, alone))
+            found = validation_figures(scored, settings)
             bias = found[PREFIX + "raw_S"] - found[PREFIX + "raw_U"]
             percents = [*(found[PREFIX + name] for name in FIGURES), bias]
             cells = [
@@ -48,6 +54,12 @@ def main() -> None:
             ]
             factor = f"{found[PREFIX + 'calibration_factor']:.3f}"
             print("|", " | ".join([*cells, factor]), "|", flush=True)
+
+
+def every_fold(run: Path) -> list[tuple[Networks, Problem, Config]]:
+    """Networks and problem of each fold."""
+    first = load(run, None)
+    return [first, *(load(run, None, fold) for fold in range(1, first[2].evaluation.folds))]
 
 
 if __name__ == "__main__":

@@ -66,8 +66,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def load(run: Path, data: str | None) -> tuple[Networks, Problem, Config]:
-    """Networks of the newest checkpoint of a run's selection, and its problem."""
+def load(run: Path, data: str | None, fold: int = 0) -> tuple[Networks, Problem, Config]:
+    """Networks of the newest checkpoint of a run's selection, and its problem, of one fold."""
     import torch
 
     from gzsl_dist.config.files import read_run_config
@@ -80,9 +80,10 @@ def load(run: Path, data: str | None) -> tuple[Networks, Problem, Config]:
 
     config = read_run_config(run)
     dataset = load_dataset(data or config.data.path, "true")
-    problem = selection_problem(dataset, config)
+    problem = selection_problem(dataset, config, fold)
     networks = networks_for(problem, config).to(torch.device("cpu"))
-    found = checkpoint.checkpoints(RunFiles(run).folds(1)[0].checkpoints)[-1]
+    training = RunFiles(run).folds(config.evaluation.folds)[fold]
+    found = checkpoint.checkpoints(training.checkpoints)[-1]
     made = compatibility(problem.sizes, config, dataset.fingerprint)
     saved = checkpoint.load(found, made, optimizers=False)
     checkpoint.restore(found, saved, networks, averaged=True)
