@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 CONTENDERS = {
     "ce_gzsl": ("configs/baselines/ce_gzsl_cub_cpu.yaml", ["--loss.critic.instance", "0.1"]),
     "iapc": ("configs/cub_cpu.yaml", []),
-    "iapc, anchored": ("configs/cub_cpu_anchor.yaml", []),
+    "iapc, anchored": ("configs/cub_cpu_anchor.yaml", ["--evaluation.temperature", "0.1"]),
 }
 
 
