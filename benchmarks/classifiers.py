@@ -12,13 +12,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from evaluation import load, processes
+from evaluation import load_folds, processes
 
-from gzsl_dist.config import Config, EvaluationSettings
-from gzsl_dist.data.problem import Problem
+from gzsl_dist.config import EvaluationSettings
 from gzsl_dist.evaluation.score import fit_classifier, score_problem
 from gzsl_dist.evaluation.selection import PREFIX, validation_figures
-from gzsl_dist.models.networks import Networks
 
 FIGURES = ("H", "T1", "AUSUC", "raw_H")
 
@@ -34,7 +32,7 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     alone = processes()
     for run in options.runs:
-        folds = every_fold(run)
+        folds = list(load_folds(run, None))
         config = folds[0][2]
         for trial in ["", *options.trials]:
             changes = dict(part.split("=", 1) for part in trial.split(",") if part)
@@ -54,12 +52,6 @@ def main() -> None:
             ]
             factor = f"{found[PREFIX + 'calibration_factor']:.3f}"
             print("|", " | ".join([*cells, factor]), "|", flush=True)
-
-
-def every_fold(run: Path) -> list[tuple[Networks, Problem, Config]]:
-    """Networks and problem of each fold."""
-    first = load(run, None)
-    return [first, *(load(run, None, fold) for fold in range(1, first[2].evaluation.folds))]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -66,8 +66,13 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def load(run: Path, data: str | None, fold: int = 0) -> tuple[Networks, Problem, Config]:
-    """Networks of the newest checkpoint of a run's selection, and its problem, of one fold."""
+def load(run: Path, data: str | None) -> tuple[Networks, Problem, Config]:
+    """Networks of the newest checkpoint of a run's selection, and its problem; the first fold."""
+    return next(load_folds(run, data))
+
+
+def load_folds(run: Path, data: str | None) -> Iterator[tuple[Networks, Problem, Config]]:
+    """What `load` does, for every fold of a run's selection; the data are read once."""
     import torch
 
     from gzsl_dist.config.files import read_run_config
@@ -80,14 +85,14 @@ def load(run: Path, data: str | None, fold: int = 0) -> tuple[Networks, Problem,
 
     config = read_run_config(run)
     dataset = load_dataset(data or config.data.path, "true")
-    problem = selection_problem(dataset, config, fold)
-    networks = networks_for(problem, config).to(torch.device("cpu"))
-    training = RunFiles(run).folds(config.evaluation.folds)[fold]
-    found = checkpoint.checkpoints(training.checkpoints)[-1]
-    made = compatibility(problem.sizes, config, dataset.fingerprint)
-    saved = checkpoint.load(found, made, optimizers=False)
-    checkpoint.restore(found, saved, networks, averaged=True)
-    return networks, problem, config
+    for fold, training in enumerate(RunFiles(run).folds(config.evaluation.folds)):
+        problem = selection_problem(dataset, config, fold)
+        networks = networks_for(problem, config).to(torch.device("cpu"))
+        found = checkpoint.checkpoints(training.checkpoints)[-1]
+        made = compatibility(problem.sizes, config, dataset.fingerprint)
+        saved = checkpoint.load(found, made, optimizers=False)
+        checkpoint.restore(found, saved, networks, averaged=True)
+        yield networks, problem, config
 
 
 def ours(
